@@ -1,0 +1,207 @@
+//! Reports to and from the wire.
+
+use jiff::Timestamp;
+
+use super::{ConvertError, Result, at_most, bytes_of, digest, required};
+use crate::ids::{AppId, AppName, TenantName};
+use crate::limits;
+use crate::object::ObjectKey;
+use crate::report::{
+    AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport,
+    ObjectReport, Report, State,
+};
+use crate::wire;
+
+pub(super) fn to_wire(report: Report) -> wire::Report {
+    wire::Report {
+        boot_id: report.boot_id,
+        counter: report.counter,
+        as_of_millis: report.as_of.as_millisecond(),
+        plan: report.plan.as_ref().map(bytes_of),
+        full: report.full,
+        apps: report.apps.into_iter().map(app_to_wire).collect(),
+        cleared: report.cleared.into_iter().map(id_to_wire).collect(),
+        unaccounted: report.unaccounted.into_iter().map(id_to_wire).collect(),
+        holds: report.holds.into_iter().map(hold_to_wire).collect(),
+        drift: report.drift.into_iter().map(drift_to_wire).collect(),
+        events: report.events.into_iter().map(event_to_wire).collect(),
+    }
+}
+
+pub(super) fn from_wire(report: wire::Report) -> Result<Report> {
+    Ok(Report {
+        boot_id: report.boot_id,
+        counter: report.counter,
+        as_of: time(report.as_of_millis)?,
+        plan: report.plan.map(|bytes| digest(&bytes, "plan")).transpose()?,
+        full: report.full,
+        apps: report.apps.into_iter().map(app_from_wire).collect::<Result<_>>()?,
+        cleared: report.cleared.into_iter().map(id_from_wire).collect::<Result<_>>()?,
+        unaccounted: report.unaccounted.into_iter().map(id_from_wire).collect::<Result<_>>()?,
+        holds: report.holds.into_iter().map(hold_from_wire).collect::<Result<_>>()?,
+        drift: report.drift.into_iter().map(drift_from_wire).collect::<Result<_>>()?,
+        events: report.events.into_iter().map(event_from_wire).collect::<Result<_>>()?,
+    })
+}
+
+fn time(millis: i64) -> Result<Timestamp> {
+    Timestamp::from_millisecond(millis).map_err(|_| ConvertError::Invalid("time"))
+}
+
+fn id_to_wire(id: AppId) -> wire::AppId {
+    wire::AppId { tenant: id.tenant.into(), app: id.app.into() }
+}
+
+fn id_from_wire(id: wire::AppId) -> Result<AppId> {
+    Ok(AppId {
+        tenant: TenantName::new(id.tenant).map_err(|_| ConvertError::Invalid("tenant"))?,
+        app: AppName::new(id.app).map_err(|_| ConvertError::Invalid("app"))?,
+    })
+}
+
+fn key_to_wire(key: ObjectKey) -> wire::ObjectKey {
+    wire::ObjectKey { group: key.group, kind: key.kind, namespace: key.namespace, name: key.name }
+}
+
+fn key_from_wire(key: Option<wire::ObjectKey>) -> Result<ObjectKey> {
+    let key = required(key, "object key")?;
+    Ok(ObjectKey { group: key.group, kind: key.kind, namespace: key.namespace, name: key.name })
+}
+
+fn app_to_wire(app: AppReport) -> wire::AppReport {
+    wire::AppReport {
+        id: Some(id_to_wire(app.id)),
+        bundle: app.bundle.as_ref().map(bytes_of),
+        state: app.state.as_str().to_owned(),
+        reason: app.reason,
+        message: app.message,
+        objects: app.objects,
+        ready: app.ready,
+        exceptions: app.exceptions.into_iter().map(object_to_wire).collect(),
+    }
+}
+
+fn app_from_wire(app: wire::AppReport) -> Result<AppReport> {
+    at_most(&app.exceptions, limits::REPORT_EXCEPTIONS, "exceptions")?;
+    Ok(AppReport {
+        id: id_from_wire(required(app.id, "app id")?)?,
+        bundle: app.bundle.map(|bytes| digest(&bytes, "bundle")).transpose()?,
+        state: State::parse(&app.state).ok_or(ConvertError::Invalid("state"))?,
+        reason: app.reason,
+        message: app.message,
+        objects: app.objects,
+        ready: app.ready,
+        exceptions: app.exceptions.into_iter().map(object_from_wire).collect::<Result<_>>()?,
+    })
+}
+
+fn object_to_wire(object: ObjectReport) -> wire::ObjectReport {
+    wire::ObjectReport { key: Some(key_to_wire(object.key)), reason: object.reason, message: object.message }
+}
+
+fn object_from_wire(object: wire::ObjectReport) -> Result<ObjectReport> {
+    Ok(ObjectReport { key: key_from_wire(object.key)?, reason: object.reason, message: object.message })
+}
+
+fn hold_to_wire(hold: HoldReport) -> wire::Hold {
+    let held = |object: HeldObject| wire::HeldObject { key: Some(key_to_wire(object.key)), uid: object.uid };
+    wire::Hold {
+        digest: bytes_of(&hold.digest),
+        id: Some(id_to_wire(hold.id)),
+        reason: hold.reason,
+        objects: hold.objects.into_iter().map(held).collect(),
+    }
+}
+
+fn hold_from_wire(hold: wire::Hold) -> Result<HoldReport> {
+    let held = |object: wire::HeldObject| Ok(HeldObject { key: key_from_wire(object.key)?, uid: object.uid });
+    Ok(HoldReport {
+        digest: digest(&hold.digest, "hold digest")?,
+        id: id_from_wire(required(hold.id, "app id")?)?,
+        reason: hold.reason,
+        objects: hold.objects.into_iter().map(held).collect::<Result<_>>()?,
+    })
+}
+
+fn drift_to_wire(drift: DriftReport) -> wire::Drift {
+    let kind = match drift.kind {
+        DriftType::Changed => "Changed",
+        DriftType::Deleted => "Deleted",
+        DriftType::Contended => "Contended",
+    };
+    let action = match drift.action {
+        DriftAction::Reverted => "Reverted",
+        DriftAction::Reported => "Reported",
+    };
+    let field = |field: FieldDrift| wire::FieldDrift {
+        path: field.path,
+        wanted: field.wanted,
+        found: field.found,
+        redacted: field.redacted,
+    };
+    wire::Drift {
+        id: drift.id,
+        app: Some(id_to_wire(drift.app)),
+        key: Some(key_to_wire(drift.key)),
+        version: drift.version,
+        kind: kind.to_owned(),
+        detected_millis: drift.detected.as_millisecond(),
+        manager: drift.manager,
+        action: action.to_owned(),
+        restored_millis: drift.restored_millis,
+        fields: drift.fields.into_iter().map(field).collect(),
+    }
+}
+
+fn drift_from_wire(drift: wire::Drift) -> Result<DriftReport> {
+    at_most(&drift.fields, limits::REPORT_EXCEPTIONS, "drift fields")?;
+    let field = |field: wire::FieldDrift| FieldDrift {
+        path: field.path,
+        wanted: field.wanted,
+        found: field.found,
+        redacted: field.redacted,
+    };
+    Ok(DriftReport {
+        id: drift.id,
+        app: id_from_wire(required(drift.app, "app id")?)?,
+        key: key_from_wire(drift.key)?,
+        version: drift.version,
+        kind: match drift.kind.as_str() {
+            "Changed" => DriftType::Changed,
+            "Deleted" => DriftType::Deleted,
+            "Contended" => DriftType::Contended,
+            _ => return Err(ConvertError::Invalid("drift kind")),
+        },
+        detected: time(drift.detected_millis)?,
+        manager: drift.manager,
+        action: match drift.action.as_str() {
+            "Reverted" => DriftAction::Reverted,
+            "Reported" => DriftAction::Reported,
+            _ => return Err(ConvertError::Invalid("drift action")),
+        },
+        restored_millis: drift.restored_millis,
+        fields: drift.fields.into_iter().map(field).collect(),
+    })
+}
+
+fn event_to_wire(event: EventReport) -> wire::Event {
+    wire::Event {
+        id: event.id,
+        time_millis: event.time.as_millisecond(),
+        kind: event.kind,
+        message: event.message,
+        app: event.app.map(id_to_wire),
+        key: event.key.map(key_to_wire),
+    }
+}
+
+fn event_from_wire(event: wire::Event) -> Result<EventReport> {
+    Ok(EventReport {
+        id: event.id,
+        time: time(event.time_millis)?,
+        kind: event.kind,
+        message: event.message,
+        app: event.app.map(id_from_wire).transpose()?,
+        key: event.key.map(|key| key_from_wire(Some(key))).transpose()?,
+    })
+}

@@ -1,0 +1,51 @@
+//! Kubernetes objects as the fleet sees them: a key that says which object, and
+//! canonical bytes that say what it should be.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which object: group, kind, namespace, name. The version is not part of it, because one object is served under
+/// several. An empty namespace means cluster-scoped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Kind, as in `Deployment`.
+    pub kind: String,
+    /// Namespace, empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The kind as people write it: `Deployment.apps`, or `Secret` for the core group.
+    pub fn group_kind(&self) -> String {
+        group_kind(&self.group, &self.kind)
+    }
+}
+
+/// A kind as people write it: `Deployment.apps`, or `Secret` for the core group.
+pub fn group_kind(group: &str, kind: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.group_kind())?;
+        if !self.namespace.is_empty() {
+            write!(f, "/{}", self.namespace)?;
+        }
+        write!(f, "/{}", self.name)
+    }
+}
+
+/// The label that says which tenant an object belongs to.
+pub const TENANT_LABEL: &str = "rimward.dev/tenant";
+/// The label that says which App an object belongs to.
+pub const APP_LABEL: &str = "rimward.dev/app";
+/// The one field manager of everything a spoke applies.
+pub const FIELD_MANAGER: &str = "rimward";
+/// The namespace on each cluster that holds the tenants' ServiceAccounts.
+pub const TENANTS_NAMESPACE: &str = "rimward-tenants";
