@@ -183,7 +183,7 @@ impl Role {
     }
 }
 
-/// An Ed25519 private key. Never printed, never serialized except by [`SecretKey::generate`].
+/// An Ed25519 private key. Never printed, never serialized except by [`SecretKey::to_pkcs8`].
 pub struct SecretKey(Ed25519KeyPair);
 
 impl SecretKey {
@@ -192,10 +192,14 @@ impl SecretKey {
         Ed25519KeyPair::from_pkcs8(bytes).map(Self).map_err(|_| EnvelopeError::PrivateKey)
     }
 
-    /// A new key's PKCS#8 bytes, from the crypto provider's own randomness.
-    pub fn generate() -> Result<Vec<u8>, EnvelopeError> {
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        let document = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| EnvelopeError::PrivateKey)?;
+    /// The key of a seed: 32 random bytes, which are the key (RFC 8032 §5.1.5).
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, EnvelopeError> {
+        Ed25519KeyPair::from_seed_unchecked(seed).map(Self).map_err(|_| EnvelopeError::PrivateKey)
+    }
+
+    /// The key's PKCS#8 bytes, for the one place that stores it.
+    pub fn to_pkcs8(&self) -> Result<Vec<u8>, EnvelopeError> {
+        let document = self.0.to_pkcs8().map_err(|_| EnvelopeError::PrivateKey)?;
         Ok(document.as_ref().to_vec())
     }
 
@@ -221,8 +225,9 @@ mod tests {
 
     const TYPE: &str = "application/vnd.rimward.test+json";
 
-    fn key() -> SecretKey {
-        SecretKey::from_pkcs8(&SecretKey::generate().unwrap()).unwrap()
+    fn key(seed: u8) -> SecretKey {
+        let key = SecretKey::from_seed(&[seed; 32]).unwrap();
+        SecretKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap()
     }
 
     #[test]
@@ -235,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_threshold_counts_keys_not_signatures() {
-        let (one, two) = (key(), key());
+        let (one, two) = (key(1), key(2));
         let role = Role::new([one.public(), two.public()], 2);
         let both = Envelope::sign(TYPE, b"{}", &[&one, &two]);
         assert_eq!(Envelope::parse(&both.to_bytes()).unwrap().verify(TYPE, &role).unwrap(), b"{}");
@@ -248,7 +253,7 @@ mod tests {
 
     #[test]
     fn one_key_under_two_ids_counts_once() {
-        let one = key();
+        let one = key(1);
         let mut role = Role::new([one.public()], 2);
         role.keys.insert("alias".into(), one.public());
         let mut twice = Envelope::sign(TYPE, b"{}", &[&one, &one]);
@@ -258,7 +263,7 @@ mod tests {
 
     #[test]
     fn another_type_key_or_payload_is_refused() {
-        let (one, other) = (key(), key());
+        let (one, other) = (key(1), key(2));
         let role = Role::new([one.public()], 1);
         let good = Envelope::sign(TYPE, b"{}", &[&one]);
         assert!(matches!(good.verify("application/other", &role), Err(EnvelopeError::WrongType { .. })));

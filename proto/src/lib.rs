@@ -15,6 +15,7 @@ pub mod head;
 pub mod ids;
 pub mod limits;
 pub mod merkle;
+pub mod nearest;
 pub mod object;
 pub mod plan;
 pub mod report;
