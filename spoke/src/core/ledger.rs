@@ -1,0 +1,121 @@
+//! The ledger: every object the spoke has put, or is about to put, into its
+//! cluster. Written ahead, so that a crash can never leave something of ours
+//! behind that nobody remembers; an entry leaves only when its object is
+//! confirmed gone or handed over.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use rimward_proto::{AppId, Digest, ObjectKey};
+use serde::{Deserialize, Serialize};
+
+/// One object of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    /// Which object.
+    pub key: ObjectKey,
+    /// The API version it was applied in, without the group.
+    pub version: String,
+    /// Its UID; none between the write-ahead and the end of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The App it belongs to.
+    pub app: AppId,
+    /// `namespace/name` of the identity it was applied as, and is deleted as.
+    pub service_account: String,
+    /// Whether its deletion is held or was approved.
+    #[serde(default, skip_serializing_if = "Latch::is_open")]
+    pub latch: Latch,
+}
+
+/// What was decided about the deletion of one object. Latched, so that neither a restart nor an unrelated plan
+/// turns a held deletion into one that fits the budget.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Latch {
+    /// Nothing yet.
+    #[default]
+    Open,
+    /// Inside the budget: may go.
+    Budgeted,
+    /// Over the budget: waits for an approval.
+    OverBudget,
+    /// Approved by name and UID: may go.
+    Approved,
+}
+
+impl Latch {
+    fn is_open(&self) -> bool {
+        *self == Self::Open
+    }
+}
+
+/// All entries, and what was deleted lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// By key.
+    #[serde(with = "entries")]
+    pub entries: BTreeMap<ObjectKey, LedgerEntry>,
+    /// Deletions counted against the budget of this plan.
+    pub spent: Spent,
+    /// Deletions by hour, for the local ceiling.
+    #[serde(default)]
+    pub hours: BTreeMap<i64, u64>,
+}
+
+/// Deletions of one plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The plan.
+    pub plan: Option<Digest>,
+    /// How many of its deletions were let through within the budget.
+    pub deletes: u64,
+}
+
+/// Hours of history the daily ceiling looks back.
+const DAY_HOURS: i64 = 24;
+
+impl Ledger {
+    /// Counts one deletion in the hour of `now` and forgets what is older than a day.
+    pub fn count_deletion(&mut self, now: Timestamp) {
+        let hour = hour_of(now);
+        self.hours.retain(|&at, _| at > hour - DAY_HOURS && at <= hour);
+        *self.hours.entry(hour).or_default() += 1;
+    }
+
+    /// Deletions in the last 24 hours, to the hour.
+    pub fn deleted_in_a_day(&self, now: Timestamp) -> u64 {
+        let hour = hour_of(now);
+        self.hours.range(hour - DAY_HOURS + 1..).map(|(_, count)| count).sum()
+    }
+
+    /// When the oldest counted hour leaves the window.
+    pub fn next_hour(&self, now: Timestamp) -> Timestamp {
+        let hour = hour_of(now);
+        Timestamp::from_second((hour + 1) * 3600).unwrap_or(now + SignedDuration::from_hours(1))
+    }
+}
+
+fn hour_of(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(3600)
+}
+
+/// A map by key as a list, since JSON has only text for keys.
+mod entries {
+    use super::{BTreeMap, Deserialize, LedgerEntry, ObjectKey};
+
+    pub fn serialize<S: serde::Serializer>(
+        map: &BTreeMap<ObjectKey, LedgerEntry>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map.values())
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<ObjectKey, LedgerEntry>, D::Error> {
+        let list = Vec::<LedgerEntry>::deserialize(deserializer)?;
+        Ok(list.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
+    }
+}

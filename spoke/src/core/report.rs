@@ -1,0 +1,366 @@
+//! What the hub is told: the state of each App as observed now, with the
+//! objects that are not as they should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use rimward_proto::limits::{REPORT_BYTES, REPORT_EXCEPTIONS};
+use rimward_proto::report::{AppReport, HoldReport, ObjectReport, Report, State as Status};
+use rimward_proto::session::SpokeMessage;
+use rimward_proto::{AppId, ObjectKey};
+use serde::Serialize;
+
+use super::effect::Effect;
+use super::health::{self, Health};
+use super::managed::{ActiveBundle, Managed, Prune};
+use super::outbox::{COALESCE, PROGRESS};
+use super::state::{Active, State};
+
+/// Of a report, for holds: they are told in every one.
+const HOLDS_SHARE: usize = REPORT_BYTES / 2;
+/// Of a report, for Apps; what does not fit goes into another.
+const APPS_SHARE: usize = REPORT_BYTES / 4;
+/// Of a report, for drift, and as much for events; what does not fit waits for the next.
+const NEWS_SHARE: usize = REPORT_BYTES / 16;
+
+/// How bad one object is, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Ready,
+    Progressing,
+    Unknown,
+    Failed,
+}
+
+struct Verdict {
+    grade: Grade,
+    reason: String,
+    message: String,
+}
+
+fn verdict(grade: Grade, reason: &str, message: &str) -> Verdict {
+    Verdict { grade, reason: reason.to_owned(), message: message.to_owned() }
+}
+
+impl State {
+    /// Sends a report if there is something to say and it is time.
+    pub(crate) fn advance_report(&mut self, now: Timestamp) {
+        if !self.connected || !self.outbox.has_something() {
+            self.outbox.next = None;
+            return;
+        }
+        let busy = !self.queue.is_empty() || self.flights.objects() > 0;
+        let gap = if busy { PROGRESS } else { COALESCE };
+        if let Some(last) = self.outbox.last
+            && now < last + gap
+        {
+            self.outbox.next = Some(last + gap);
+            return;
+        }
+        (self.outbox.last, self.outbox.next) = (Some(now), None);
+        self.send_reports(now);
+    }
+
+    fn send_reports(&mut self, now: Timestamp) {
+        let full = std::mem::take(&mut self.outbox.full);
+        let apps = self.changed_apps(full, now);
+        if apps.is_empty() && !full && !std::mem::take(&mut self.outbox.news) {
+            return;
+        }
+        self.outbox.news = false;
+        let mut chunks = chunks(apps);
+        let first = chunks.pop_front().unwrap_or_default();
+        // A full report that does not fit is told as what it is: several partial ones.
+        let full = full && chunks.is_empty();
+        self.send_report(full, first, now);
+        for apps in chunks {
+            self.send_report(false, apps, now);
+        }
+    }
+
+    fn send_report(&mut self, full: bool, apps: Vec<AppReport>, now: Timestamp) {
+        self.outbox.counter += 1;
+        let counter = self.outbox.counter;
+        let drift =
+            take_unsent(self.outbox.drift.iter_mut().map(|kept| (&kept.item, &mut kept.sent)), counter);
+        let events =
+            take_unsent(self.outbox.events.iter_mut().map(|kept| (&kept.item, &mut kept.sent)), counter);
+        let left = |kept: Option<u64>| kept.is_none();
+        self.outbox.news |= self.outbox.drift.iter().any(|kept| left(kept.sent))
+            || self.outbox.events.iter().any(|kept| left(kept.sent));
+        let (cleared, unaccounted) = self.cleared_and_unaccounted();
+        let report = Report {
+            boot_id: self.outbox.boot_id().to_owned(),
+            counter,
+            as_of: now,
+            plan: self.active.as_ref().map(|active| active.digest),
+            full,
+            apps,
+            cleared,
+            unaccounted,
+            holds: fitting(&self.outbox.holds, HOLDS_SHARE),
+            drift,
+            events,
+        };
+        self.out.push(Effect::Send(SpokeMessage::Report(report)));
+    }
+
+    fn cleared_and_unaccounted(&self) -> (Vec<AppId>, Vec<AppId>) {
+        let Some(active) = &self.active else { return (Vec::new(), Vec::new()) };
+        let ours: BTreeSet<&AppId> = self.ledger.entries.values().map(|entry| &entry.app).collect();
+        let removed = active.plan.removed.iter().map(|removed| removed.id());
+        let cleared = removed.filter(|app| !ours.contains(app)).collect();
+        let unaccounted = ours.into_iter().filter(|app| active.is_unaccounted(app)).cloned().collect();
+        (cleared, unaccounted)
+    }
+
+    fn changed_apps(&mut self, full: bool, now: Timestamp) -> Vec<AppReport> {
+        let dirty = std::mem::take(&mut self.outbox.dirty);
+        let mut left = BTreeMap::<AppId, Vec<ObjectKey>>::new();
+        for (key, entry) in &self.ledger.entries {
+            if self.objects.get(key).is_some_and(|managed| managed.want.is_none()) {
+                left.entry(entry.app.clone()).or_default().push(key.clone());
+            }
+        }
+        let apps: BTreeSet<AppId> = if full {
+            let active = self.active.iter().flat_map(|active| active.bundles.keys());
+            active.chain(left.keys()).cloned().collect()
+        } else {
+            dirty
+        };
+        let none = Vec::new();
+        let reports = apps.iter().filter_map(|app| self.app_report(app, left.get(app).unwrap_or(&none), now));
+        let mut reports: Vec<AppReport> = reports.collect();
+        for app in &apps {
+            if !reports.iter().any(|report| report.id == *app) && self.outbox.told.remove(app).is_some() {
+                self.outbox.news = true;
+            }
+        }
+        reports.retain(|report| {
+            let news = full || self.outbox.told.get(&report.id) != Some(report);
+            if news {
+                self.outbox.told.insert(report.id.clone(), report.clone());
+            }
+            news
+        });
+        reports
+    }
+
+    /// The state of one App; none if the plan in force does not have it and nothing of it is left.
+    fn app_report(&self, app: &AppId, left: &[ObjectKey], now: Timestamp) -> Option<AppReport> {
+        let active = self.active.as_ref()?;
+        let bundle = active.bundles.get(app);
+        if bundle.is_none() && left.is_empty() {
+            return None;
+        }
+        let mut tally = Tally::default();
+        let entries =
+            bundle.and_then(|bundle| bundle.index.as_ref()).map(|index| index.entries()).unwrap_or_default();
+        if let Some(bundle) = bundle {
+            for entry in entries {
+                tally.add(&entry.key, self.wanted_verdict(active, bundle, &entry.key, now));
+            }
+        }
+        let ready = tally.ready;
+        left.iter().for_each(|key| tally.add(key, self.unwanted_verdict(key)));
+        let hold = self.outbox.holds.iter().find(|hold| hold.id == *app);
+        let (state, reason, message) = tally.state(bundle, active, app, hold);
+        Some(AppReport {
+            id: app.clone(),
+            bundle: bundle.map(|bundle| bundle.plan.digest),
+            state,
+            reason,
+            message,
+            objects: entries.len() as u64,
+            ready,
+            exceptions: tally.exceptions,
+        })
+    }
+
+    fn wanted_verdict(
+        &self,
+        active: &Active,
+        bundle: &ActiveBundle,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) -> Verdict {
+        let clash =
+            active.clashes.get(&bundle.id).and_then(|list| list.iter().find(|(clash, _)| clash == key));
+        if let Some((_, other)) = clash {
+            return verdict(Grade::Failed, "Conflict", &format!("{other} wants it too"));
+        }
+        let progressing = || verdict(Grade::Progressing, "Progressing", "not applied yet");
+        let Some(managed) = self.objects.get(key) else { return progressing() };
+        if let Some(problem) = &managed.problem {
+            let grade = match problem.reason {
+                "Unknown" => Grade::Unknown,
+                _ if problem.passing => Grade::Progressing,
+                _ => Grade::Failed,
+            };
+            return verdict(grade, problem.reason, &problem.message);
+        }
+        if self.watches.has_failed(&bundle.plan.service_account, key) {
+            return verdict(Grade::Unknown, "Unknown", "its watch fails; what is there is not known");
+        }
+        if !managed.is_applied() {
+            return progressing();
+        }
+        self.health_verdict(bundle, managed, now)
+    }
+
+    fn health_verdict(&self, bundle: &ActiveBundle, managed: &Managed, now: Timestamp) -> Verdict {
+        match &managed.health {
+            Health::Ready => verdict(Grade::Ready, "", ""),
+            Health::Failed(message) => verdict(Grade::Failed, "Unhealthy", message),
+            Health::Progressing(message) => {
+                let late = managed.unhealthy.is_some_and(|since| now >= since + health_timeout(bundle));
+                if late {
+                    verdict(Grade::Failed, "HealthTimeout", message)
+                } else {
+                    verdict(Grade::Progressing, "Progressing", message)
+                }
+            }
+        }
+    }
+
+    fn unwanted_verdict(&self, key: &ObjectKey) -> Verdict {
+        let Some(managed) = self.objects.get(key) else { return verdict(Grade::Ready, "", "") };
+        match (&managed.problem, &managed.prune) {
+            (Some(problem), _) if problem.passing => {
+                verdict(Grade::Progressing, problem.reason, &problem.message)
+            }
+            (Some(problem), _) => verdict(Grade::Failed, problem.reason, &problem.message),
+            // Held, and listed there; or kept because nothing says that it may go.
+            (None, Prune::Found(_) | Prune::Controlled | Prune::Keep) => verdict(Grade::Ready, "", ""),
+            (None, _) => verdict(Grade::Progressing, "Pruning", "being deleted"),
+        }
+    }
+
+    /// Wakes up when an unhealthy object has had its time.
+    pub(crate) fn health_alarm(&mut self, key: &ObjectKey, now: Timestamp) {
+        let Some(managed) = self.objects.get(key) else { return };
+        let Some(want) = &managed.want else { return };
+        let late = managed.unhealthy.map(|since| since + health_timeout(&want.bundle));
+        if let Some(at) = late.filter(|at| *at > now) {
+            self.alarms.insert((at, key.clone()));
+        }
+    }
+}
+
+fn health_timeout(bundle: &ActiveBundle) -> SignedDuration {
+    // A plan may say anything; a hundred years are as good as never, and can be added to a time.
+    const FOREVER: u64 = 100 * 365 * 86_400;
+    SignedDuration::from_secs(bundle.plan.health.timeout_seconds.min(FOREVER).cast_signed())
+}
+
+#[derive(Default)]
+struct Tally {
+    ready: u64,
+    worst: Option<Verdict>,
+    exceptions: Vec<ObjectReport>,
+}
+
+impl Tally {
+    fn add(&mut self, key: &ObjectKey, found: Verdict) {
+        if found.grade == Grade::Ready {
+            self.ready += 1;
+            return;
+        }
+        let message = if health::is_secret(key) { String::new() } else { found.message.clone() };
+        // What is only on its way needs no line of its own unless there is something to say.
+        let telling =
+            found.grade > Grade::Progressing || found.reason != "Progressing" || message != "not applied yet";
+        if telling && self.exceptions.len() < REPORT_EXCEPTIONS {
+            self.exceptions.push(ObjectReport {
+                key: key.clone(),
+                reason: found.reason.clone(),
+                message: message.clone(),
+            });
+        }
+        if self.worst.as_ref().is_none_or(|worst| found.grade > worst.grade) {
+            let message = if message.is_empty() { key.to_string() } else { format!("{key}: {message}") };
+            self.worst = Some(Verdict { message, ..found });
+        }
+    }
+
+    fn state(
+        &self,
+        bundle: Option<&std::sync::Arc<ActiveBundle>>,
+        active: &Active,
+        app: &AppId,
+        hold: Option<&HoldReport>,
+    ) -> (Status, String, String) {
+        let said = |status, found: &Verdict| (status, found.reason.clone(), found.message.clone());
+        if bundle.is_some_and(|bundle| bundle.index.is_none()) {
+            return (Status::Waiting, "Incomplete".into(), "its content is being fetched".into());
+        }
+        match &self.worst {
+            Some(worst) if worst.grade == Grade::Failed => return said(Status::Failed, worst),
+            Some(worst) if worst.grade == Grade::Unknown => return said(Status::Waiting, worst),
+            Some(worst) => return said(Status::Progressing, worst),
+            None => {}
+        }
+        if let Some(hold) = hold {
+            let message = format!("{} deletions wait", hold.objects.len());
+            return (Status::Held, hold.reason.clone(), message);
+        }
+        if active.is_unaccounted(app) && bundle.is_none() {
+            let message = "the plan neither wants nor removes it, and its last content is lost".to_owned();
+            return (Status::Waiting, "Unaccounted".into(), message);
+        }
+        if bundle.is_none() {
+            return (Status::Progressing, "Pruning".into(), "being removed".into());
+        }
+        (Status::Ready, String::new(), String::new())
+    }
+}
+
+fn size<T: Serialize>(item: &T) -> usize {
+    serde_json::to_vec(item).map_or(0, |bytes| bytes.len())
+}
+
+/// As many of the items, from the front, as fit.
+fn fitting<T: Serialize + Clone>(items: &[T], bytes: usize) -> Vec<T> {
+    let mut left = bytes;
+    let fits = |item: &&T| {
+        let size = size(*item);
+        let fits = size <= left;
+        left = left.saturating_sub(size);
+        fits
+    };
+    items.iter().take_while(fits).cloned().collect()
+}
+
+fn take_unsent<'a, T: Serialize + Clone + 'a>(
+    items: impl Iterator<Item = (&'a T, &'a mut Option<u64>)>,
+    counter: u64,
+) -> Vec<T> {
+    let mut left = NEWS_SHARE;
+    let mut taken = Vec::new();
+    for (item, sent) in items.filter(|(_, sent)| sent.is_none()) {
+        let size = size(item);
+        if size > left && !taken.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(size);
+        *sent = Some(counter);
+        taken.push(item.clone());
+    }
+    taken
+}
+
+fn chunks(apps: Vec<AppReport>) -> std::collections::VecDeque<Vec<AppReport>> {
+    let mut chunks = std::collections::VecDeque::new();
+    let (mut chunk, mut left) = (Vec::new(), APPS_SHARE);
+    for app in apps {
+        let size = size(&app);
+        if size > left && !chunk.is_empty() {
+            chunks.push_back(std::mem::take(&mut chunk));
+            left = APPS_SHARE;
+        }
+        left = left.saturating_sub(size);
+        chunk.push(app);
+    }
+    chunks.push_back(chunk);
+    chunks
+}

@@ -1,0 +1,236 @@
+//! Everything the spoke knows, in one value, and the one function that moves it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rimward_proto::head::Assignment;
+use rimward_proto::plan::Plan;
+use rimward_proto::root::RootError;
+use rimward_proto::{AppId, Digest, ObjectKey};
+
+use super::content::{Content, Pending};
+use super::discovery::Kinds;
+use super::effect::{Effect, Work};
+use super::event::{Baseline, Event, Settings, Started, StoredPlan};
+use super::flight::{Flight, Flights, Writer};
+use super::ledger::Ledger;
+use super::managed::{ActiveBundle, Base, Managed};
+use super::order::Rank;
+use super::outbox::Outbox;
+use super::tenants::Tenants;
+use super::trust::Trust;
+use super::watch::Watches;
+
+/// The plan in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Active {
+    pub seq: u64,
+    pub digest: Digest,
+    pub assignment: Assignment,
+    pub stored: StoredPlan,
+    pub plan: Plan,
+    pub bundles: BTreeMap<AppId, Arc<ActiveBundle>>,
+    /// Objects that two Apps want: the second one does not get it.
+    pub clashes: BTreeMap<AppId, Vec<(ObjectKey, AppId)>>,
+    /// The ledger generation that must be durable before anything is applied.
+    pub ledger: u64,
+    /// `Applied` was said.
+    pub applied: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) settings: Settings,
+    pub(crate) trust: Trust,
+    pub(crate) trust_writer: Writer,
+    /// When the floor was last written, for those that may wait.
+    pub(crate) floor_written: Timestamp,
+    pub(crate) floor_lazy: bool,
+    pub(crate) stale_said: bool,
+    pub(crate) connected: bool,
+    pub(crate) active: Option<Active>,
+    pub(crate) pending: Option<Pending>,
+    /// Accepted while what was in force before a restart is still being read: that comes first (row 19).
+    pub(crate) next: Option<Pending>,
+    pub(crate) content: Content,
+    pub(crate) plan_writer: Writer,
+    pub(crate) ledger: Ledger,
+    pub(crate) ledger_writer: Writer,
+    pub(crate) baselines: Writer,
+    pub(crate) baselines_at: Timestamp,
+    pub(crate) objects: BTreeMap<ObjectKey, Managed>,
+    pub(crate) queue: BTreeSet<(Rank, ObjectKey)>,
+    pub(crate) alarms: BTreeSet<(Timestamp, ObjectKey)>,
+    pub(crate) tenants: Tenants,
+    pub(crate) kinds: Kinds,
+    pub(crate) watches: Watches,
+    pub(crate) flights: Flights,
+    pub(crate) outbox: Outbox,
+    /// Something changed that may let a prune, a hold or the end of the plan happen.
+    pub(crate) settle: bool,
+    /// The server asked to be left alone until then.
+    pub(crate) paused_until: Option<Timestamp>,
+    /// The day's ceiling on deletions is reached until then.
+    pub(crate) day_full_until: Option<Timestamp>,
+    pub(crate) wake: Option<Timestamp>,
+    pub(crate) out: Vec<Effect>,
+}
+
+/// What the core contributes to Hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelloFacts {
+    /// The newest head accepted, its envelope's exact bytes.
+    pub held_head: Option<Vec<u8>>,
+    /// The plan held durably with all its content.
+    pub held_plan: Option<Digest>,
+    /// The newest root held.
+    pub root_version: u64,
+}
+
+impl State {
+    /// Begins from what is stored, and says what to do first. The error is a stored root that does not parse: the
+    /// identity is invalid and only enrolment makes a new one.
+    pub fn start(started: Started, now: Timestamp) -> Result<(Self, Vec<Effect>), RootError> {
+        let Started { boot_id, cluster, cluster_uid, trust_domain, settings, .. } = started;
+        let trust = Trust::load(cluster, cluster_uid, trust_domain, started.trust)?;
+        let mut state = Self {
+            outbox: Outbox::new(boot_id),
+            settings,
+            trust,
+            trust_writer: Writer::default(),
+            floor_written: now,
+            floor_lazy: false,
+            stale_said: false,
+            connected: false,
+            active: None,
+            pending: None,
+            next: None,
+            content: Content::default(),
+            plan_writer: Writer::default(),
+            ledger: started.ledger.unwrap_or_default(),
+            ledger_writer: Writer::default(),
+            baselines: Writer::default(),
+            baselines_at: now,
+            objects: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            alarms: BTreeSet::new(),
+            tenants: Tenants::default(),
+            kinds: Kinds::new(started.discovery),
+            watches: Watches::default(),
+            flights: Flights::default(),
+            settle: true,
+            paused_until: None,
+            day_full_until: None,
+            wake: None,
+            out: Vec::new(),
+        };
+        state.remember(started.baselines);
+        if let Some(plan) = started.plan {
+            state.resume(plan);
+        }
+        advance(&mut state, now);
+        let effects = std::mem::take(&mut state.out);
+        Ok((state, effects))
+    }
+
+    /// Every object of the ledger is managed from the start, with the baseline it had.
+    fn remember(&mut self, baselines: Vec<Baseline>) {
+        for key in self.ledger.entries.keys() {
+            self.objects.entry(key.clone()).or_default();
+        }
+        for baseline in baselines {
+            let ours = self.ledger.entries.get(&baseline.key);
+            if ours.is_some_and(|entry| entry.uid.as_ref() == Some(&baseline.uid))
+                && let Some(managed) = self.objects.get_mut(&baseline.key)
+            {
+                let Baseline { uid, digest, fingerprint, .. } = baseline;
+                managed.base = Some(Base { uid, digest, fingerprint });
+            }
+        }
+    }
+
+    /// For Hello, at the moment it is sent.
+    pub fn hello_facts(&self) -> HelloFacts {
+        HelloFacts {
+            held_head: self.trust.head_bytes.clone(),
+            held_plan: self.active.as_ref().map(|active| active.digest),
+            root_version: self.trust.root.version,
+        }
+    }
+
+    /// The newest root's PEM bundle of certificate authorities.
+    pub fn ca_bundle(&self) -> &str {
+        &self.trust.root.ca_bundle
+    }
+
+    /// True while anything is in flight.
+    pub fn is_busy(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    pub(crate) fn start_work(&mut self, flight: Flight, work: Work) {
+        let id = self.flights.start(flight);
+        self.out.push(Effect::Do(id, work));
+    }
+}
+
+/// Takes what happened and says what to do.
+pub fn step(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
+    handle(state, event, now);
+    advance(state, now);
+    std::mem::take(&mut state.out)
+}
+
+fn handle(state: &mut State, event: Event, now: Timestamp) {
+    match event {
+        Event::Tick => state.wake = None,
+        Event::Connected => {
+            state.connected = true;
+            state.content.retry.kick();
+            state.outbox.connected();
+            state.say_again();
+        }
+        Event::Disconnected => state.connected = false,
+        Event::Offer(offer) => state.offered(*offer, now),
+        Event::Roots(roots) => state.take_roots(&roots, now),
+        Event::ReportAck { boot_id, counter } => state.outbox.acknowledged(&boot_id, counter),
+        Event::Reconcile => state.look_again(now),
+        Event::Config(settings) => {
+            state.settings = settings;
+            state.look_again(now);
+        }
+        Event::WatchSynced { watch, objects } => state.watch_synced(&watch, objects, now),
+        Event::WatchUpsert { object, .. } => state.watch_upsert(*object, now),
+        Event::WatchDeleted { key, uid, .. } => state.watch_deleted(&key, &uid, now),
+        Event::WatchFailed { watch, message } => state.watch_failed(&watch, &message, now),
+        Event::Done(id, outcome) => {
+            if let Some(flight) = state.flights.finish(id) {
+                state.done(flight, outcome, now);
+            }
+        }
+    }
+}
+
+/// Rounds of settling in one step: prune, then write, then say so; a round that changes nothing ends it before.
+const SETTLE_ROUNDS: usize = 4;
+
+fn advance(state: &mut State, now: Timestamp) {
+    state.expire(now);
+    state.advance_trust(now);
+    state.advance_pending(now);
+    state.advance_discovery(now);
+    state.advance_tenants(now);
+    state.advance_watches();
+    state.advance_objects();
+    for _ in 0..SETTLE_ROUNDS {
+        if !state.advance_settle(now) {
+            break;
+        }
+        state.advance_objects();
+    }
+    state.advance_ledger(now);
+    state.advance_report(now);
+    state.advance_wake(now);
+}

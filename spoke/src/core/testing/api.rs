@@ -1,0 +1,284 @@
+//! An API server, as far as the core can tell: server-side apply with field
+//! ownership, preconditions, finalizers, namespaces, watches by label.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rimward_proto::ObjectKey;
+use rimward_proto::object::{FIELD_MANAGER, TENANT_LABEL};
+use serde_json::{Map, Value, json};
+
+use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork};
+use crate::core::errors::{ApiError, ErrorKind};
+use crate::core::event::Live;
+use crate::core::observed::Observed;
+
+type Path = Vec<String>;
+
+/// One stored object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    pub uid: String,
+    pub version: u64,
+    /// Values by path, without identity and managedFields.
+    pub fields: BTreeMap<Path, Value>,
+    /// Paths by manager, with the time of the last change.
+    pub managers: BTreeMap<String, (BTreeSet<Path>, u64)>,
+    pub finalizer: bool,
+    pub deleting: bool,
+    pub controlled: bool,
+    /// Who created it: the truth that no client sees.
+    pub creator: String,
+}
+
+/// What a watch is told.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Upsert(ObjectKey),
+    Gone(ObjectKey, String),
+}
+
+/// The server.
+#[derive(Debug, Clone, Default)]
+pub struct Api {
+    pub objects: BTreeMap<ObjectKey, Stored>,
+    pub namespaces: BTreeSet<String>,
+    pub counter: u64,
+    /// Changes not yet told to watches.
+    pub changes: Vec<Change>,
+    /// Mutating requests taken, dry-runs not counted; each as "verb key".
+    pub writes: Vec<String>,
+    /// Keys that an admission policy denies.
+    pub denied: BTreeSet<ObjectKey>,
+}
+
+impl Api {
+    fn tick(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// The object as JSON.
+    pub fn json(&self, key: &ObjectKey) -> Option<Value> {
+        let stored = self.objects.get(key)?;
+        Some(render(key, stored))
+    }
+
+    /// What a client sees.
+    pub fn live(&self, key: &ObjectKey) -> Option<Live> {
+        let body = self.json(key)?;
+        let observed = Observed::from_object(&key.group, &key.kind, &body)?;
+        Some(Live { observed, body })
+    }
+
+    /// Server-side apply.
+    pub fn apply(&mut self, work: &ApplyWork, body: &Value) -> Result<Live, ApiError> {
+        let key = &work.target.key;
+        let error = |kind, text: &str| Err(ApiError::new(kind, text));
+        if !key.namespace.is_empty() && !self.namespaces.contains(&key.namespace) {
+            return error(ErrorKind::NamespaceMissing, "namespace not found");
+        }
+        if self.denied.contains(key) {
+            return error(ErrorKind::Denied, "admission webhook denied the request");
+        }
+        match (&work.mode, self.objects.get(key)) {
+            (ApplyMode::Create, Some(_)) => return error(ErrorKind::Exists, "conflict"),
+            (ApplyMode::Update { .. }, None) => return error(ErrorKind::Replaced, "uid mismatch"),
+            (ApplyMode::Update { uid }, Some(stored)) if *uid != stored.uid => {
+                return error(ErrorKind::Replaced, "uid immutable");
+            }
+            _ => {}
+        }
+        let before = self.clone();
+        self.write(key, FIELD_MANAGER, leaves(body), true);
+        let live = self.live(key).expect("just applied");
+        if work.dry_run {
+            *self = before;
+        } else {
+            self.writes.push(format!("apply {key}"));
+            let stored = &self.objects[key];
+            assert!(stored.creator == FIELD_MANAGER, "wrote to the foreign object {key}");
+        }
+        Ok(live)
+    }
+
+    /// Another client sets fields, or creates an object with them.
+    pub fn edit(&mut self, key: &ObjectKey, manager: &str, fields: &[(&[&str], Value)]) {
+        let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
+        let set = fields.iter().map(|(parts, value)| (path(parts), value.clone())).collect();
+        self.write(key, manager, set, false);
+    }
+
+    /// Another client removes a field.
+    pub fn unset(&mut self, key: &ObjectKey, parts: &[&str]) {
+        let version = self.tick();
+        let Some(stored) = self.objects.get_mut(key) else { return };
+        let path: Path = parts.iter().map(|&part| part.to_owned()).collect();
+        stored.fields.remove(&path);
+        for (paths, time) in stored.managers.values_mut() {
+            if paths.remove(&path) {
+                *time = version;
+            }
+        }
+        stored.version = version;
+        self.changes.push(Change::Upsert(key.clone()));
+    }
+
+    fn write(&mut self, key: &ObjectKey, manager: &str, set: BTreeMap<Path, Value>, applies: bool) {
+        let version = self.tick();
+        let uid = format!("uid-{version}");
+        let before = self.objects.get(key).cloned();
+        let mut stored = before.clone().unwrap_or_else(|| Stored {
+            uid,
+            version,
+            fields: BTreeMap::new(),
+            managers: BTreeMap::new(),
+            finalizer: false,
+            deleting: false,
+            controlled: false,
+            creator: manager.to_owned(),
+        });
+        let owned = stored.managers.get(manager).map(|(paths, _)| paths.clone()).unwrap_or_default();
+        let mut paths: BTreeSet<Path> = if applies { BTreeSet::new() } else { owned.clone() };
+        for (path, value) in set {
+            let changes = stored.fields.get(&path) != Some(&value);
+            for (name, (others, _)) in &mut stored.managers {
+                if name != manager && changes {
+                    others.remove(&path);
+                }
+            }
+            if changes || applies {
+                paths.insert(path.clone());
+            }
+            stored.fields.insert(path, value);
+        }
+        if applies {
+            for dropped in owned.difference(&paths) {
+                let kept = stored
+                    .managers
+                    .iter()
+                    .any(|(name, (others, _))| name != manager && others.contains(dropped));
+                if !kept {
+                    stored.fields.remove(dropped);
+                }
+            }
+        }
+        let time = match stored.managers.get(manager) {
+            Some((known, time)) if *known == paths => *time,
+            _ => version,
+        };
+        stored.managers.insert(manager.to_owned(), (paths, time));
+        stored.managers.retain(|_, (paths, _)| !paths.is_empty());
+        if before.as_ref() != Some(&stored) {
+            stored.version = version;
+            self.objects.insert(key.clone(), stored);
+            self.changes.push(Change::Upsert(key.clone()));
+        }
+    }
+
+    /// A delete with preconditions.
+    pub fn delete(&mut self, work: &DeleteWork) -> Result<(), ApiError> {
+        let key = &work.target.key;
+        let Some(stored) = self.objects.get(key) else { return Ok(()) };
+        if stored.uid != work.uid || stored.version.to_string() != work.resource_version {
+            return Err(ApiError::new(ErrorKind::Conflict, "precondition"));
+        }
+        assert!(stored.creator == FIELD_MANAGER, "deleted the foreign object {key}");
+        assert!(!stored.controlled, "deleted {key}, which a controller owns");
+        self.writes.push(format!("delete {key}"));
+        self.remove(key);
+        Ok(())
+    }
+
+    /// Somebody deletes it.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        let version = self.tick();
+        let Some(stored) = self.objects.get_mut(key) else { return };
+        if stored.finalizer {
+            (stored.deleting, stored.version) = (true, version);
+            self.changes.push(Change::Upsert(key.clone()));
+        } else if let Some(stored) = self.objects.remove(key) {
+            self.changes.push(Change::Gone(key.clone(), stored.uid));
+        }
+    }
+
+    /// True if a watch by label shows it.
+    pub fn is_labelled(&self, key: &ObjectKey) -> bool {
+        let path: Path = ["metadata", "labels", TENANT_LABEL].map(str::to_owned).to_vec();
+        self.objects.get(key).is_some_and(|stored| stored.fields.contains_key(&path))
+    }
+
+    /// The value at a path of an object.
+    pub fn value(&self, key: &ObjectKey, parts: &[&str]) -> Option<Value> {
+        let path: Path = parts.iter().map(|&part| part.to_owned()).collect();
+        self.objects.get(key)?.fields.get(&path).cloned()
+    }
+}
+
+fn leaves(body: &Value) -> BTreeMap<Path, Value> {
+    let mut found = BTreeMap::new();
+    walk(body, &mut Vec::new(), &mut found);
+    let identity = |path: &Path| {
+        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+        matches!(
+            parts.as_slice(),
+            ["apiVersion" | "kind"] | ["metadata", "name" | "namespace" | "uid" | "resourceVersion"]
+        )
+    };
+    found.retain(|path, _| !identity(path));
+    found
+}
+
+fn walk(value: &Value, path: &mut Path, found: &mut BTreeMap<Path, Value>) {
+    match value {
+        Value::Object(map) => {
+            for (field, value) in map {
+                path.push(field.clone());
+                walk(value, path, found);
+                path.pop();
+            }
+        }
+        value => _ = found.insert(path.clone(), value.clone()),
+    }
+}
+
+fn insert(object: &mut Value, path: &[String], value: Value) {
+    match path {
+        [] => *object = value,
+        [first, rest @ ..] => {
+            if !object.is_object() {
+                *object = Value::Object(Map::new());
+            }
+            insert(&mut object[first.as_str()], rest, value);
+        }
+    }
+}
+
+fn render(key: &ObjectKey, stored: &Stored) -> Value {
+    let api = if key.group.is_empty() { "v1".to_owned() } else { format!("{}/v1", key.group) };
+    let mut object = json!({"apiVersion": api, "kind": key.kind, "metadata": {
+        "name": key.name, "uid": stored.uid, "resourceVersion": stored.version.to_string()}});
+    if !key.namespace.is_empty() {
+        object["metadata"]["namespace"] = json!(key.namespace);
+    }
+    for (path, value) in &stored.fields {
+        insert(&mut object, path, value.clone());
+    }
+    let entries = stored.managers.iter().map(|(manager, (paths, time))| {
+        let mut fields = json!({});
+        for path in paths {
+            let path: Vec<String> = path.iter().map(|part| format!("f:{part}")).collect();
+            insert(&mut fields, &path, json!({}));
+        }
+        let operation = if manager == FIELD_MANAGER { "Apply" } else { "Update" };
+        json!({"manager": manager, "operation": operation, "apiVersion": api, "time": format!("{time:08}"),
+            "fieldsType": "FieldsV1", "fieldsV1": fields})
+    });
+    object["metadata"]["managedFields"] = entries.collect();
+    if stored.deleting {
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    }
+    if stored.controlled {
+        object["metadata"]["ownerReferences"] = json!([{"controller": true, "uid": "x"}]);
+    }
+    object
+}

@@ -1,0 +1,34 @@
+//! What must never happen, checked at every single effect of every test.
+
+use super::world::World;
+use crate::core::effect::{ApplyWork, DeleteWork};
+
+impl World {
+    /// What must hold of every apply.
+    pub fn check_apply(&self, apply: &ApplyWork) {
+        let key = &apply.target.key;
+        let app = &apply.body.app;
+        let ns = if key.kind == "Namespace" { &key.name } else { &key.namespace };
+        let inside = *ns == *app.tenant.as_str() || ns.starts_with(&format!("{}-", app.tenant));
+        assert!(inside || key.namespace.is_empty(), "{key} is outside of {}", app.tenant);
+        assert_eq!(apply.target.service_account, format!("rimward-tenants/{}", app.tenant));
+        if !apply.dry_run {
+            let ledger = self.ledger.as_ref().expect("applied without a durable ledger");
+            assert!(ledger.entries.contains_key(key), "{key} was applied before the ledger had it");
+        }
+    }
+
+    /// What must hold of every delete, at the moment it is asked for.
+    pub fn check_delete(&mut self, delete: &DeleteWork) {
+        let key = &delete.target.key;
+        let entry =
+            self.state.ledger.entries.get(key).expect("deleted something that the ledger does not have");
+        assert_eq!(entry.uid.as_ref(), Some(&delete.uid), "deleted another object than the ledger has");
+        assert!(!self.is_wanted(key), "deleted {key}, which the plan in force wants");
+        assert!(self.state.trust.is_fresh(self.now), "deleted under a stale head");
+        let active = self.state.active.as_ref().expect("deleted without a plan");
+        if entry.latch != crate::core::ledger::Latch::Approved {
+            self.deletions.entry((active.digest, active.seq)).or_default().insert(delete.uid.clone());
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! A world to test the core in: a hub that signs, an API server that remembers
+//! who wrote what, stores that survive crashes, and a driver that plays effects
+//! in any order with any faults. Every check of a rule that must never break is
+//! in the world itself, so that each test makes all of them.
+
+mod api;
+mod checks;
+mod fleet;
+mod world;
+
+mod cases;
+mod drifting;
+mod property;
+mod pruning;
+mod reports;
+mod rows_flow;
+mod rows_trust;

@@ -1,0 +1,194 @@
+//! Pruning and its budget: what goes, what is held, what an approval lets go,
+//! and what no approval reaches.
+
+use jiff::SignedDuration;
+use rimward_proto::Digest;
+use rimward_proto::report::{HoldReport, State as Status};
+use serde_json::json;
+
+use super::fleet::{App, app, config, config_key, key_of};
+use super::world::World;
+use crate::core::Event;
+
+fn web(names: std::ops::Range<usize>) -> App {
+    app("shop/web", names.map(|i| config("shop", &format!("c{i}"), "1")).collect())
+}
+
+fn publish(world: &mut World, apps: &[App], removed: &[&str]) {
+    let plan = world.fleet.plan(apps, removed);
+    let offer = world.fleet.publish(&plan, world.now);
+    world.offer(offer);
+    world.pass(SignedDuration::from_secs(2));
+}
+
+fn left(world: &World) -> usize {
+    world.api.objects.len()
+}
+
+fn holds(world: &World) -> Vec<HoldReport> {
+    world.reports.last().unwrap().holds.clone()
+}
+
+#[test]
+fn over_budget_is_held_and_everything_else_goes_on() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..30)], &[]);
+    publish(&mut world, &[web(25..32)], &[]);
+    assert_eq!(left(&world), 32, "25 deletions are over 20: none goes; two new ones came");
+    let hold = holds(&world).pop().unwrap();
+    assert_eq!((hold.reason.as_str(), hold.objects.len()), ("OverBudget", 25));
+    assert_eq!(hold.digest, rimward_proto::report::hold_digest(&hold.objects));
+    assert_eq!(world.reports.last().unwrap().apps.last().unwrap().state, Status::Held);
+}
+
+#[test]
+fn an_approval_lets_exactly_that_list_go() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..30)], &[]);
+    publish(&mut world, &[web(25..30)], &[]);
+    world.fleet.deletes = vec![Digest::of(b"something else")];
+    publish(&mut world, &[web(25..30)], &[]);
+    assert_eq!(left(&world), 30);
+    world.fleet.deletes = vec![holds(&world)[0].digest];
+    publish(&mut world, &[web(25..30)], &[]);
+    assert_eq!(left(&world), 5);
+    assert!(holds(&world).is_empty());
+}
+
+#[test]
+fn a_held_deletion_stays_held_under_another_plan_and_after_a_restart() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..30), app("shop/api", vec![])], &[]);
+    publish(&mut world, &[web(25..30), app("shop/api", vec![])], &[]);
+    publish(&mut world, &[web(25..30), app("shop/api", vec![config("shop", "x", "1")])], &[]);
+    assert_eq!(left(&world), 31);
+    world.restart();
+    world.connect();
+    world.pass(SignedDuration::from_secs(5));
+    assert_eq!((left(&world), holds(&world)[0].objects.len()), (31, 25));
+}
+
+#[test]
+fn the_budget_counts_all_apps_of_a_plan_together() {
+    let mut world = World::new();
+    let apps = |count: usize| -> Vec<App> {
+        let objects =
+            |prefix: &str| (0..count).map(|i| config("shop", &format!("{prefix}{i}"), "1")).collect();
+        vec![app("shop/one", objects("a")), app("shop/two", objects("b"))]
+    };
+    publish(&mut world, &apps(15), &[]);
+    publish(&mut world, &apps(0), &[]);
+    assert_eq!(left(&world), 30, "15 and 15 are over 20 together");
+    assert_eq!(holds(&world).len(), 2);
+}
+
+#[test]
+fn deletions_stay_pending_until_gone_and_are_counted_once() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..2)], &[]);
+    let key = config_key("shop", "c1");
+    world.api.objects.get_mut(&key).unwrap().finalizer = true;
+    publish(&mut world, &[web(0..1)], &[]);
+    assert_eq!(world.reports.last().unwrap().apps[0].reason, "Terminating");
+    world.restart();
+    world.connect();
+    publish(&mut world, &[web(0..1)], &[]);
+    world.pass(SignedDuration::from_mins(2));
+    let deletes = world.api.writes.iter().filter(|write| write.starts_with("delete")).count();
+    assert_eq!(deletes, 1);
+    assert!(world.ledger.as_ref().unwrap().entries.contains_key(&key));
+    world.api.objects.get_mut(&key).unwrap().finalizer = false;
+    world.api.remove(&key);
+    world.pass(SignedDuration::from_mins(1));
+    assert!(!world.ledger.as_ref().unwrap().entries.contains_key(&key));
+}
+
+#[test]
+fn what_a_controller_owns_is_never_pruned() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..2)], &[]);
+    let key = config_key("shop", "c1");
+    world.api.objects.get_mut(&key).unwrap().controlled = true;
+    publish(&mut world, &[web(0..1)], &[]);
+    world.pass(SignedDuration::from_mins(2));
+    assert!(world.api.objects.contains_key(&key));
+}
+
+#[test]
+fn a_foreign_namesake_of_a_pruned_object_is_left() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..2)], &[]);
+    let key = config_key("shop", "c1");
+    world.api.remove(&key);
+    world.api.changes.clear();
+    world.api.edit(&key, "kubectl-create", &[(&["data", "value"], "theirs".into())]);
+    publish(&mut world, &[web(0..1)], &[]);
+    assert!(world.api.objects.contains_key(&key));
+    assert!(!world.ledger.as_ref().unwrap().entries.contains_key(&key));
+}
+
+#[test]
+fn no_approval_reaches_a_locally_protected_kind() {
+    let mut world = World::new();
+    world.settings.protect = vec!["ConfigMap".into()];
+    world.send(Event::Config(world.settings.clone()));
+    publish(&mut world, &[web(0..2)], &[]);
+    publish(&mut world, &[web(0..1)], &[]);
+    let hold = holds(&world).pop().unwrap();
+    assert_eq!(hold.reason, "CeilingProtected");
+    world.fleet.deletes = vec![hold.digest];
+    publish(&mut world, &[web(0..1)], &[]);
+    assert_eq!(left(&world), 2);
+}
+
+#[test]
+fn the_days_ceiling_spreads_deletions_over_days() {
+    let mut world = World::new();
+    world.settings.deletes_per_day = 3;
+    world.send(Event::Config(world.settings.clone()));
+    publish(&mut world, &[web(0..8)], &[]);
+    publish(&mut world, &[web(0..0)], &[]);
+    assert_eq!(left(&world), 5);
+    assert_eq!(holds(&world)[0].reason, "CeilingDeletesPerDay");
+    world.restart();
+    world.connect();
+    world.pass(SignedDuration::from_mins(5));
+    assert_eq!(left(&world), 5, "a restart forgets nothing");
+    for _ in 0..50 {
+        let plan = world.fleet.plan(&[web(0..0)], &[]);
+        let renewed = world.fleet.offer(&plan, world.fleet.seq, world.now);
+        world.offer(renewed);
+        world.pass(SignedDuration::from_mins(14));
+        world.pass(SignedDuration::from_mins(46));
+    }
+    assert_eq!(left(&world), 0);
+}
+
+#[test]
+fn a_namespace_is_never_deleted_without_an_approval() {
+    let mut world = World::new();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop-eu"}});
+    let mut ns = app("shop/ns", vec![namespace.clone()]);
+    ns.allow = vec!["Namespace".into()];
+    publish(&mut world, &[ns], &[]);
+    let key = key_of(&namespace);
+    assert!(world.api.objects.contains_key(&key));
+    publish(&mut world, &[], &["shop/ns"]);
+    assert!(world.api.objects.contains_key(&key));
+    let hold = holds(&world).pop().unwrap();
+    assert_eq!(hold.reason, "Protected");
+    world.fleet.deletes = vec![hold.digest];
+    publish(&mut world, &[], &["shop/ns"]);
+    assert!(!world.api.objects.contains_key(&key));
+}
+
+#[test]
+fn what_is_wanted_again_is_not_pruned() {
+    let mut world = World::new();
+    publish(&mut world, &[web(0..30)], &[]);
+    publish(&mut world, &[web(0..2)], &[]);
+    publish(&mut world, &[web(0..30)], &[]);
+    assert_eq!((left(&world), holds(&world)), (30, vec![]));
+    publish(&mut world, &[web(0..15)], &[]);
+    assert_eq!(left(&world), 15, "a new decision, inside the budget");
+}

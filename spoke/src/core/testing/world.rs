@@ -1,0 +1,388 @@
+//! The driver: plays the core's effects against the model, in order or not,
+//! with faults or without, across crashes; and checks at every single effect
+//! what must never happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use rimward_proto::report::Report;
+use rimward_proto::session::{Ack, AckKind, Offer, SpokeMessage};
+use rimward_proto::{Digest, ObjectKey};
+use serde_json::Value;
+
+use super::api::{Api, Change};
+use super::fleet::Fleet;
+use crate::core::effect::WatchSpec;
+use crate::core::event::{Baseline, StoredPlan, StoredTrust, TenantReady};
+use crate::core::{
+    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Observed, Outcome, Settings, Started,
+    State, Work, decorate, step,
+};
+
+/// How a piece of work goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// It is not done, and says so.
+    Fails,
+    /// It is done, and the answer says that it failed.
+    AnswerLost,
+}
+
+/// Everything around one core.
+pub struct World {
+    pub fleet: Fleet,
+    pub now: Timestamp,
+    pub api: Api,
+    pub state: State,
+    pub settings: Settings,
+    pub boots: u32,
+    pub trust: StoredTrust,
+    pub ledger: Option<Ledger>,
+    pub plan: Option<StoredPlan>,
+    pub baselines: Vec<Baseline>,
+    pub store: BTreeMap<Digest, Vec<u8>>,
+    pub discovery: Discovery,
+    pub connected: bool,
+    pub work: Vec<(EffectId, Work)>,
+    pub events: Vec<Event>,
+    pub watches: BTreeSet<WatchSpec>,
+    pub broken: BTreeSet<WatchSpec>,
+    pub wake: Option<Timestamp>,
+    pub acks: Vec<Ack>,
+    pub reports: Vec<Report>,
+    pub roots_asked: Vec<u64>,
+    /// Ledger writes, fetched digests, trust writes, reads: what cost is measured by.
+    pub counts: BTreeMap<&'static str, usize>,
+    /// UIDs deleted without an approval, by plan and seq.
+    pub deletions: BTreeMap<(Digest, u64), BTreeSet<String>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let fleet = Fleet::new();
+        let mut discovery = Discovery::default();
+        for (group, kind, namespaced) in [
+            ("", "ConfigMap", true),
+            ("", "Secret", true),
+            ("", "Namespace", false),
+            ("apps", "Deployment", true),
+            ("apiextensions.k8s.io", "CustomResourceDefinition", false),
+            ("example.com", "Cluster", false),
+        ] {
+            discovery.insert(group, kind, namespaced, &["v1"]);
+        }
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let settings = Settings::default();
+        let started = started(&fleet, 0, &settings, &discovery, fleet.enrolled());
+        let (state, effects) = State::start(started, now).unwrap();
+        let trust = fleet.enrolled();
+        let mut world = Self {
+            fleet,
+            now,
+            api: Api::default(),
+            state,
+            settings,
+            boots: 0,
+            trust,
+            ledger: None,
+            plan: None,
+            baselines: vec![],
+            store: BTreeMap::new(),
+            discovery,
+            connected: false,
+            work: vec![],
+            events: vec![],
+            watches: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            wake: None,
+            acks: vec![],
+            reports: vec![],
+            roots_asked: vec![],
+            counts: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+        };
+        world.take(effects);
+        world.connect();
+        world
+    }
+
+    /// The spoke dies and starts again; what is in flight is lost.
+    pub fn restart(&mut self) {
+        self.boots += 1;
+        self.work.clear();
+        self.events.clear();
+        self.watches.clear();
+        self.api.changes.clear();
+        (self.connected, self.wake) = (false, None);
+        let started = Started {
+            ledger: self.ledger.clone(),
+            plan: self.plan.clone(),
+            baselines: self.baselines.clone(),
+            ..started(&self.fleet, self.boots, &self.settings, &self.discovery, self.trust.clone())
+        };
+        let (state, effects) = State::start(started, self.now).unwrap();
+        self.state = state;
+        self.take(effects);
+    }
+
+    pub fn connect(&mut self) {
+        self.connected = true;
+        self.send(Event::Connected);
+    }
+
+    pub fn disconnect(&mut self) {
+        self.connected = false;
+        self.send(Event::Disconnected);
+    }
+
+    /// One event into the core, its effects taken up.
+    pub fn send(&mut self, event: Event) {
+        let effects = step(&mut self.state, event, self.now);
+        self.take(effects);
+    }
+
+    pub fn offer(&mut self, offer: Offer) {
+        self.send(Event::Offer(Box::new(offer)));
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(_) if !self.connected => {}
+                Effect::Send(SpokeMessage::Ack(ack)) => self.acks.push(ack),
+                Effect::Send(SpokeMessage::Report(report)) => self.reports.push(report),
+                Effect::Send(SpokeMessage::NeedRoots { after }) => self.roots_asked.push(after),
+                Effect::Send(SpokeMessage::Hello(_)) => panic!("Hello is the session's"),
+                Effect::WakeAt(at) => self.wake = Some(at),
+                Effect::SetWatches(specs) => self.set_watches(specs),
+                Effect::KeepContent(keep) => self.store.retain(|digest, _| keep.contains(digest)),
+                Effect::Do(id, work) => {
+                    if let Work::Delete(delete) = &work {
+                        self.check_delete(delete);
+                    }
+                    self.work.push((id, work));
+                }
+            }
+        }
+    }
+
+    fn set_watches(&mut self, specs: BTreeSet<WatchSpec>) {
+        self.tell_watches();
+        for spec in specs.difference(&self.watches.clone()) {
+            self.list(spec);
+        }
+        self.watches = specs;
+    }
+
+    /// A watch lists, or fails to.
+    pub fn list(&mut self, spec: &WatchSpec) {
+        if self.broken.contains(spec) {
+            let message = "forbidden".to_owned();
+            return self.events.push(Event::WatchFailed { watch: spec.clone(), message });
+        }
+        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
+        let objects: Vec<Observed> =
+            covered.filter_map(|key| self.api.live(key)).map(|live| live.observed).collect();
+        self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
+    }
+
+    /// Turns the server's changes into watch events.
+    pub fn tell_watches(&mut self) {
+        for change in std::mem::take(&mut self.api.changes) {
+            let (Change::Upsert(key) | Change::Gone(key, _)) = &change;
+            let specs: Vec<WatchSpec> = self
+                .watches
+                .iter()
+                .filter(|spec| spec.covers(key) && !self.broken.contains(spec))
+                .cloned()
+                .collect();
+            for watch in specs {
+                let live = self.api.live(key).filter(|_| self.api.is_labelled(key));
+                self.events.push(match (&change, live) {
+                    (Change::Upsert(_), Some(live)) => {
+                        Event::WatchUpsert { watch, object: Box::new(live.observed) }
+                    }
+                    (Change::Upsert(key), None) => {
+                        let uid =
+                            self.api.objects.get(key).map(|stored| stored.uid.clone()).unwrap_or_default();
+                        Event::WatchDeleted { watch, key: key.clone(), uid }
+                    }
+                    (Change::Gone(key, uid), _) => {
+                        Event::WatchDeleted { watch, key: key.clone(), uid: uid.clone() }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Plays everything in order until nothing is left but time; false if it does not come to rest.
+    pub fn run(&mut self) -> bool {
+        for _ in 0..20_000 {
+            self.tell_watches();
+            if !self.events.is_empty() {
+                let event = self.events.remove(0);
+                self.send(event);
+            } else if !self.work.is_empty() {
+                let (id, work) = self.work.remove(0);
+                self.perform(id, &work, Fault::None);
+            } else {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets time pass, with everything that becomes due on the way.
+    pub fn pass(&mut self, time: SignedDuration) {
+        let end = self.now + time;
+        for _ in 0..5_000 {
+            assert!(self.run(), "never comes to rest");
+            match self.wake.filter(|at| *at <= end) {
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.wake = None;
+                    self.send(Event::Tick);
+                }
+                None => break,
+            }
+        }
+        self.now = end;
+        self.send(Event::Tick);
+        assert!(self.run());
+    }
+
+    /// Does a piece of work and tells how it went.
+    pub fn perform(&mut self, id: EffectId, work: &Work, fault: Fault) {
+        let failed = || ApiError::new(ErrorKind::Transient, "connection reset");
+        let done = if fault == Fault::Fails { None } else { Some(self.do_work(work)) };
+        let outcome = match (fault, done) {
+            (Fault::None, Some(outcome)) => outcome,
+            _ => match work {
+                Work::CheckContent(_) => Outcome::Missing(Err("io".into())),
+                Work::LoadIndex(_) => Outcome::Loaded(Err("io".into())),
+                Work::Fetch(_) => {
+                    Outcome::Fetched { stored: vec![], corrupt: vec![], error: Some("io".into()) }
+                }
+                Work::Discover => Outcome::Discovered(Err("io".into())),
+                Work::EnsureTenant(_) => Outcome::Tenant(Err(failed())),
+                Work::Get(_) => Outcome::Got { live: Err(failed()), wanted: None },
+                Work::Apply(_) => Outcome::Applied(Err(failed())),
+                Work::Delete(_) => Outcome::Deleted(Err(failed())),
+                _ => Outcome::Written(Err("io".into())),
+            },
+        };
+        self.send(Event::Done(id, outcome));
+    }
+
+    /// Does a piece of work as the edge would, without telling.
+    pub fn do_work(&mut self, work: &Work) -> Outcome {
+        let count =
+            |counts: &mut BTreeMap<&'static str, usize>, what, n| *counts.entry(what).or_default() += n;
+        match work {
+            Work::WriteTrust(trust) => {
+                count(&mut self.counts, "trust", 1);
+                self.trust = (**trust).clone();
+                Outcome::Written(Ok(()))
+            }
+            Work::WriteLedger(ledger) => {
+                count(&mut self.counts, "ledger", 1);
+                self.ledger = Some((**ledger).clone());
+                Outcome::Written(Ok(()))
+            }
+            Work::StorePlan(plan) => {
+                self.plan = Some((**plan).clone());
+                Outcome::Written(Ok(()))
+            }
+            Work::StoreBaselines(baselines) => {
+                self.baselines.clone_from(baselines);
+                Outcome::Written(Ok(()))
+            }
+            Work::StoreContent(items) => {
+                self.store.extend(items.iter().map(|item| (item.digest, item.bytes.clone())));
+                Outcome::Written(Ok(()))
+            }
+            Work::CheckContent(asked) => {
+                let missing = asked.iter().filter(|digest| !self.store.contains_key(digest));
+                Outcome::Missing(Ok(missing.copied().collect()))
+            }
+            Work::LoadIndex(digest) => Outcome::Loaded(Ok(self.store.get(digest).cloned())),
+            Work::Fetch(asked) => {
+                count(&mut self.counts, "fetched", asked.len());
+                let here = asked
+                    .iter()
+                    .filter_map(|digest| Some((*digest, self.fleet.content.get(digest)?.clone())));
+                let here: Vec<_> = here.filter(|_| self.connected).collect();
+                let (good, bad): (Vec<_>, Vec<_>) =
+                    here.into_iter().partition(|(digest, bytes)| Digest::of(bytes) == *digest);
+                let stored = good.iter().map(|(digest, _)| *digest).collect();
+                self.store.extend(good);
+                Outcome::Fetched {
+                    stored,
+                    corrupt: bad.iter().map(|(digest, _)| *digest).collect(),
+                    error: None,
+                }
+            }
+            Work::Discover => Outcome::Discovered(Ok(self.discovery.clone())),
+            Work::EnsureTenant(setup) => {
+                self.api.namespaces.extend(setup.create.iter().cloned());
+                let missing = setup.used.iter().filter(|name| !self.api.namespaces.contains(*name)).cloned();
+                Outcome::Tenant(Ok(TenantReady { missing: missing.collect() }))
+            }
+            Work::Get(get) => {
+                count(&mut self.counts, "get", 1);
+                let live = Ok(self.api.live(&get.target.key).map(Box::new));
+                let wanted = get.wanted.as_ref().and_then(|body| self.body(body.digest, &body.app));
+                Outcome::Got { live, wanted }
+            }
+            Work::Apply(apply) => {
+                self.check_apply(apply);
+                count(&mut self.counts, if apply.dry_run { "dry-run" } else { "apply" }, 1);
+                match self.body(apply.body.digest, &apply.body.app) {
+                    Some(body) => Outcome::Applied(self.api.apply(apply, &body).map(Box::new)),
+                    None => Outcome::Applied(Err(ApiError::new(ErrorKind::Incomplete, ""))),
+                }
+            }
+            Work::Delete(delete) => Outcome::Deleted(self.api.delete(delete)),
+        }
+    }
+
+    fn body(&self, digest: Digest, app: &rimward_proto::AppId) -> Option<Value> {
+        let bytes = self.store.get(&digest)?;
+        Some(decorate(serde_json::from_slice(bytes).unwrap(), app))
+    }
+
+    /// True if the plan in force wants it.
+    pub fn is_wanted(&self, key: &ObjectKey) -> bool {
+        self.state.objects.get(key).is_some_and(|managed| managed.want.is_some())
+    }
+
+    pub fn has_acked(&self, kind: AckKind, seq: u64) -> bool {
+        self.acks.iter().any(|ack| ack.kind == kind && ack.seq == seq)
+    }
+
+    pub fn count(&self, what: &str) -> usize {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
+}
+
+fn started(
+    fleet: &Fleet,
+    boot: u32,
+    settings: &Settings,
+    discovery: &Discovery,
+    trust: StoredTrust,
+) -> Started {
+    Started {
+        boot_id: format!("boot{boot}"),
+        cluster: fleet.cluster.clone(),
+        cluster_uid: fleet.uid.clone(),
+        trust_domain: fleet.domain.clone(),
+        trust,
+        ledger: None,
+        plan: None,
+        baselines: vec![],
+        discovery: Some(discovery.clone()),
+        settings: settings.clone(),
+    }
+}
