@@ -1,0 +1,85 @@
+//! The client against an API server that misbehaves on purpose.
+
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::calls::{self, At};
+use super::client::Identity;
+use super::paths::Resource;
+use crate::core::ErrorKind;
+use crate::core::errors::Verb;
+use crate::scripted::{reply, serve, status};
+
+fn config_maps() -> Resource {
+    Resource::new("", "v1", "configmaps")
+}
+
+#[tokio::test]
+async fn a_429_is_asked_once_and_its_retry_after_is_handed_on() {
+    let (connection, asked) = serve(|_| {
+        let mut response = status(429, "TooManyRequests", "slow down").into_response();
+        response.headers_mut().insert("retry-after", "3".parse().unwrap());
+        response
+    })
+    .await;
+    let resource = config_maps();
+    let at = At { resource: &resource, namespace: "shop", name: "a" };
+    let error = calls::get(&connection, &Identity::Agent, at).await.unwrap_err().classify(Verb::Get);
+    assert_eq!((error.kind, error.retry_after), (ErrorKind::Transient, Some(Duration::from_secs(3))));
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_apply_is_forced_strict_and_made_as_the_tenant() {
+    let (connection, asked) = serve(|asked| reply(200, &asked.body)).await;
+    let who = Identity::account("rimward-tenants/shop").unwrap();
+    let resource = config_maps();
+    let at = At { resource: &resource, namespace: "shop", name: "a" };
+    let body = json!({"metadata": {"name": "a", "resourceVersion": "1"}}).to_string().into_bytes();
+    calls::apply(&connection, &who, at, body, true, false).await.unwrap();
+    let asked = asked.lock().unwrap();
+    assert_eq!(
+        asked[0].uri,
+        "/api/v1/namespaces/shop/configmaps/a?fieldManager=rimward&force=true&fieldValidation=Strict&dryRun=All"
+    );
+    let header = |name: &str| asked[0].headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("impersonate-user"), "system:serviceaccount:rimward-tenants:shop");
+    assert_eq!(header("content-type"), "application/apply-patch+yaml");
+    assert!(header("accept").contains("PartialObjectMetadata"));
+    assert!(asked[0].headers.get("impersonate-group").is_none(), "the server knows an account's groups");
+}
+
+#[tokio::test]
+async fn a_delete_names_the_object_it_means_and_an_absent_one_is_deleted() {
+    let (connection, asked) = serve(|asked| {
+        if asked.uri.ends_with("/gone") {
+            status(404, "NotFound", "configmaps \"gone\" not found")
+        } else {
+            reply(200, &json!({}))
+        }
+    })
+    .await;
+    let resource = config_maps();
+    for name in ["there", "gone"] {
+        let at = At { resource: &resource, namespace: "shop", name };
+        calls::delete(&connection, &Identity::Agent, at, "u-1", "7").await.unwrap();
+    }
+    let body = asked.lock().unwrap()[0].body.clone();
+    assert_eq!(body["preconditions"], json!({"uid": "u-1", "resourceVersion": "7"}));
+    assert_eq!(body["propagationPolicy"], "Background");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_json_and_a_server_that_is_gone_are_transient() {
+    let (connection, _) = serve(|_| "<html>".into_response()).await;
+    let resource = config_maps();
+    let at = At { resource: &resource, namespace: "shop", name: "a" };
+    let error = calls::get(&connection, &Identity::Agent, at).await.unwrap_err();
+    assert_eq!(error.classify(Verb::Get).kind, ErrorKind::Transient);
+    let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    let connection = super::Connection::from_config(nowhere).unwrap();
+    let error = calls::get(&connection, &Identity::Agent, at).await.unwrap_err();
+    assert_eq!(error.classify(Verb::Get).kind, ErrorKind::Transient);
+}

@@ -1,0 +1,292 @@
+//! Watches: list page by page, then follow. Each runs until it is no longer
+//! wanted, whatever the server answers; what it cannot see it reports as
+//! unknown, never as gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::StreamExt;
+use http::Method;
+use kube::api::WatchEvent;
+use rimward_proto::object::TENANT_LABEL;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::client::{Call, Connection, Identity};
+use super::discovery::Plurals;
+use super::errors::{CallError, Refusal, chain};
+use super::paths::{Resource, encode};
+use crate::core::effect::WatchSpec;
+use crate::core::health::is_workload;
+use crate::core::{Event, Observed};
+use crate::reconcile::Input;
+use crate::session::backoff::{Backoff, fraction};
+
+/// Objects in a page of a list: client-go's number; bounds what one answer costs both sides.
+const PAGE: usize = 500;
+/// A watch is asked to end after this, give or take a fifth, so that a load balancer's own limit is rarely met.
+const WATCH_SECONDS: f64 = 290.0;
+/// How long after that an answer that does not end is taken for dead.
+const GRACE: Duration = Duration::from_secs(30);
+/// First bound of the wait after a failure: a new RoleBinding takes some milliseconds to be seen.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Last bound: a tenant whose rights were taken away must not cost a request a second.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// The watches that run.
+#[derive(Debug)]
+pub struct Watches {
+    connection: Connection,
+    plurals: Arc<ArcSwap<Plurals>>,
+    events: mpsc::Sender<Input>,
+    running: BTreeMap<WatchSpec, JoinHandle<()>>,
+}
+
+impl Watches {
+    /// None runs yet; what they see goes to `events`.
+    pub fn new(connection: Connection, plurals: Arc<ArcSwap<Plurals>>, events: mpsc::Sender<Input>) -> Self {
+        Self { connection, plurals, events, running: BTreeMap::new() }
+    }
+
+    /// Exactly these shall run.
+    pub fn set(&mut self, wanted: &BTreeSet<WatchSpec>) {
+        self.running.retain(|spec, task| {
+            let keep = wanted.contains(spec);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for spec in wanted {
+            if !self.running.contains_key(spec) {
+                let watch = Watch {
+                    connection: self.connection.clone(),
+                    plurals: self.plurals.clone(),
+                    events: self.events.clone(),
+                    spec: spec.clone(),
+                };
+                self.running.insert(spec.clone(), tokio::spawn(watch.run()));
+            }
+        }
+    }
+
+    /// How many run.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// True if none runs.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        self.running.values().for_each(JoinHandle::abort);
+    }
+}
+
+/// Why following ended.
+enum End {
+    /// The server closed it; go on from this version.
+    Resume(String),
+    /// The version is too old (410); list again.
+    Expired,
+    /// It broke.
+    Broken(CallError),
+    /// Nobody listens any more.
+    Closed,
+}
+
+struct Watch {
+    connection: Connection,
+    plurals: Arc<ArcSwap<Plurals>>,
+    events: mpsc::Sender<Input>,
+    spec: WatchSpec,
+}
+
+impl Watch {
+    async fn run(self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match self.list().await {
+                Ok((objects, version)) => {
+                    let synced = Event::WatchSynced { watch: self.spec.clone(), objects };
+                    if self.events.send(synced.into()).await.is_err() {
+                        return;
+                    }
+                    backoff.reset();
+                    match self.follow_from(version).await {
+                        End::Closed => return,
+                        End::Broken(error) => error,
+                        End::Expired | End::Resume(_) => continue,
+                    }
+                }
+                Err(error) => error,
+            };
+            let message = chain(&error);
+            if self
+                .events
+                .send(Event::WatchFailed { watch: self.spec.clone(), message }.into())
+                .await
+                .is_err()
+            {
+                return;
+            }
+            let wait = backoff.next(RETRY_MIN, RETRY_MAX, fraction());
+            tokio::time::sleep(retry_after(&error).unwrap_or_default().max(wait)).await;
+        }
+    }
+
+    /// Follows for as long as each end can be resumed from.
+    async fn follow_from(&self, mut version: String) -> End {
+        loop {
+            match self.follow(&version).await {
+                End::Resume(next) => version = next,
+                end => return end,
+            }
+        }
+    }
+
+    fn resource(&self) -> Result<Resource, CallError> {
+        let spec = &self.spec;
+        let resource = self.plurals.load().resource(&spec.group, &spec.version, &spec.kind);
+        resource.ok_or(CallError::Shape("serving this kind"))
+    }
+
+    fn identity(&self) -> Result<Identity, CallError> {
+        Identity::account(&self.spec.service_account)
+            .ok_or(CallError::Shape("given a namespace/name to ask as"))
+    }
+
+    fn accept(&self, metadata: &'static str) -> &'static str {
+        if is_workload(&self.spec.group, &self.spec.kind) { "application/json" } else { metadata }
+    }
+
+    fn observe(&self, object: &Value) -> Option<Observed> {
+        Observed::from_object(&self.spec.group, &self.spec.kind, object)
+    }
+
+    async fn list(&self) -> Result<(Vec<Observed>, String), CallError> {
+        let (resource, identity) = (self.resource()?, self.identity()?);
+        let base = format!(
+            "{}?labelSelector={}&limit={PAGE}",
+            resource.collection(&self.spec.namespace),
+            encode(TENANT_LABEL)
+        );
+        let (mut found, mut next) = (Vec::new(), String::new());
+        loop {
+            let path =
+                if next.is_empty() { base.clone() } else { format!("{base}&continue={}", encode(&next)) };
+            let call = Call::new(Method::GET, path).accept(self.accept(METADATA_LIST));
+            let answer = self.connection.call(&identity, call).await?;
+            let page: Value = serde_json::from_slice(&answer.body).map_err(|_| CallError::Shape("JSON"))?;
+            let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            found.extend(items.iter().filter_map(|item| self.observe(item)));
+            let meta = |field: &str| page.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+            match meta("continue").filter(|token| !token.is_empty()) {
+                Some(token) => next = token.to_owned(),
+                None => {
+                    let version = meta("resourceVersion").ok_or(CallError::Shape("a list with a version"))?;
+                    return Ok((found, version.to_owned()));
+                }
+            }
+        }
+    }
+
+    async fn follow(&self, from: &str) -> End {
+        let (resource, identity) = match (self.resource(), self.identity()) {
+            (Ok(resource), Ok(identity)) => (resource, identity),
+            (Err(error), _) | (_, Err(error)) => return End::Broken(error),
+        };
+        let seconds = WATCH_SECONDS * (0.8 + 0.4 * fraction());
+        let path = format!(
+            "{}?watch=true&allowWatchBookmarks=true&labelSelector={}&resourceVersion={}&timeoutSeconds={seconds:.0}",
+            resource.collection(&self.spec.namespace),
+            encode(TENANT_LABEL),
+            encode(from)
+        );
+        let request = http::Request::get(path).header(http::header::ACCEPT, self.accept(METADATA));
+        let request = match request.body(Vec::new()) {
+            Ok(request) => request,
+            Err(error) => return End::Broken(CallError::Request(error)),
+        };
+        let client = self.connection.client(&identity);
+        let limit = Duration::from_secs_f64(seconds) + GRACE;
+        match tokio::time::timeout(limit, self.read(client, request, from)).await {
+            Ok(end) => end,
+            Err(_) => End::Broken(CallError::Timeout),
+        }
+    }
+
+    async fn read(&self, client: kube::Client, request: http::Request<Vec<u8>>, from: &str) -> End {
+        let stream = match client.request_events::<Value>(request).await {
+            Ok(stream) => stream,
+            Err(error) => return ended(error),
+        };
+        let mut stream = std::pin::pin!(stream);
+        let mut version = from.to_owned();
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(WatchEvent::Bookmark(bookmark)) => {
+                    version = bookmark.metadata.resource_version;
+                    continue;
+                }
+                Ok(WatchEvent::Error(status)) => return ended(kube::Error::Api(status)),
+                Ok(event) => event,
+                Err(error) => return ended(error),
+            };
+            let Some((seen, event)) = self.event(event) else { continue };
+            version = seen;
+            if self.events.send(event.into()).await.is_err() {
+                return End::Closed;
+            }
+        }
+        End::Resume(version)
+    }
+
+    fn event(&self, event: WatchEvent<Value>) -> Option<(String, Event)> {
+        let watch = self.spec.clone();
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let object = Box::new(self.observe(&object)?);
+                Some((object.resource_version.clone(), Event::WatchUpsert { watch, object }))
+            }
+            WatchEvent::Deleted(object) => {
+                let Observed { key, uid, resource_version, .. } = self.observe(&object)?;
+                Some((resource_version, Event::WatchDeleted { watch, key, uid }))
+            }
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        }
+    }
+}
+
+fn ended(error: kube::Error) -> End {
+    match error {
+        kube::Error::Api(status) if status.code == 410 => End::Expired,
+        kube::Error::Api(status) => {
+            let retry_after =
+                status.details.as_ref().map(|details| details.retry_after_seconds).filter(|&s| s > 0);
+            let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
+            End::Broken(CallError::Refused(Box::new(Refusal {
+                code: status.code,
+                status: *status,
+                retry_after,
+            })))
+        }
+        error => End::Broken(CallError::Transport(Box::new(error))),
+    }
+}
+
+fn retry_after(error: &CallError) -> Option<Duration> {
+    match error {
+        CallError::Refused(refusal) => refusal.retry_after,
+        _ => None,
+    }
+}
