@@ -1,0 +1,57 @@
+//! The codes of all notes the pure half makes, in one place, so that a code
+//! means one thing. `docs/errors.md` has a section for each.
+
+/// A file is not YAML, not UTF-8, or over a limit.
+pub const UNREADABLE: &str = "RW3001";
+/// A document that has no place where it is, or of a kind that is not known.
+pub const KIND: &str = "RW3002";
+/// A value that a field cannot have.
+pub const VALUE: &str = "RW3003";
+/// A field that is not known.
+pub const UNKNOWN_FIELD: &str = "RW3004";
+/// A field that must be there and is not.
+pub const MISSING: &str = "RW3005";
+/// A field, kind or file that is specified but not built yet.
+pub const NOT_BUILT: &str = "RW3006";
+/// Two documents with one kind and name.
+pub const DUPLICATE: &str = "RW3007";
+/// Almost one of our documents, but not quite: not used.
+pub const NEAR_MISS: &str = "RW3008";
+/// A cluster named that is outside the tenant's or the source's bound.
+pub const OUT_OF_BOUND: &str = "RW3009";
+/// A cluster named that has no document.
+pub const UNKNOWN_CLUSTER: &str = "RW3010";
+/// A wrong file's last good content is used.
+pub const LAST_GOOD: &str = "RW3011";
+/// One App in two sources of a tenant.
+pub const TWO_SOURCES: &str = "RW3012";
+/// A manifest that is not a Kubernetes object.
+pub const MANIFEST: &str = "RW3020";
+/// Metadata that a manifest must not carry.
+pub const METADATA: &str = "RW3021";
+/// One object twice in an App.
+pub const OBJECT_TWICE: &str = "RW3022";
+/// An App over a limit on its objects.
+pub const TOO_LARGE: &str = "RW3023";
+/// A list with a key twice that the API server would refuse.
+pub const LIST_KEY: &str = "RW3024";
+/// A namespace that is not the tenant's.
+pub const NAMESPACE: &str = "RW4001";
+/// A cluster-scoped object of a tenant that may not have it.
+pub const CLUSTER_SCOPED: &str = "RW4002";
+/// A kind that the tenant may not have.
+pub const DENIED: &str = "RW4003";
+/// A kind of which it is not known whether it is namespaced.
+pub const UNKNOWN_SCOPE: &str = "RW4004";
+/// One object in two Apps on one cluster.
+pub const OWNED: &str = "RW4005";
+/// A plan over its limit.
+pub const PLAN_TOO_LARGE: &str = "RW4006";
+/// A change that waits for an approval.
+pub const HELD: &str = "RW4010";
+/// A cluster whose document is gone.
+pub const FROZEN: &str = "RW4011";
+/// An App that is carried on because its source is not known.
+pub const UNKNOWN_SOURCE: &str = "RW4012";
+/// An App that may be in a file that cannot be read.
+pub const MAYBE_BROKEN: &str = "RW4013";

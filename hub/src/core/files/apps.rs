@@ -1,0 +1,136 @@
+//! The App files of one source: which Apps are there, which are there but
+//! wrong, and which files could be any App.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rimward_proto::AppId;
+use rimward_proto::nearest::closest;
+
+use super::app::{Context, app};
+use super::check::Check;
+use super::{API_VERSION, APP_FILE, APP_FILE_BYTES, header};
+use crate::core::codes;
+use crate::core::model::{App, Policy, SourceId, SourceSpec, SourceTree, Tenant};
+use crate::core::note::{Note, Position};
+use crate::core::select::ClusterIndex;
+use crate::core::yaml::{self, Mark, Node};
+
+/// What [`load_apps`] found in one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppsLoad {
+    /// Apps whose file is right.
+    pub apps: BTreeMap<AppId, Arc<App>>,
+    /// Apps whose name is known but whose file is wrong: they are there, and do not change. With their file and the
+    /// first error.
+    pub stuck: BTreeMap<AppId, (String, Note)>,
+    /// App files that do not even say which App they are: any App may be in them.
+    pub broken: BTreeSet<String>,
+    /// What is wrong with the files.
+    pub notes: Vec<Note>,
+}
+
+/// Reads the App files of one source of a tenant.
+pub fn load_apps(
+    id: &SourceId,
+    spec: &SourceSpec,
+    tenant: &Tenant,
+    policy: &Policy,
+    tree: &SourceTree,
+) -> AppsLoad {
+    let clusters = ClusterIndex::new(&policy.clusters);
+    load_with_index(&Context { source: id, spec, tenant, clusters: &clusters }, tree)
+}
+
+/// [`load_apps`] for a caller that has the index already.
+pub(in crate::core) fn load_apps_indexed(
+    source: &SourceId,
+    spec: &SourceSpec,
+    tenant: &Tenant,
+    clusters: &ClusterIndex,
+    tree: &SourceTree,
+) -> AppsLoad {
+    load_with_index(&Context { source, spec, tenant, clusters }, tree)
+}
+
+fn load_with_index(context: &Context<'_>, tree: &SourceTree) -> AppsLoad {
+    let mut load = AppsLoad::default();
+    for (path, bytes) in &tree.files {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if name == APP_FILE {
+            one_file(&mut load, path, bytes, context);
+        } else if matches!(name, "rimward.yml" | "rimward.json") {
+            let note = Note::warning(codes::NEAR_MISS, Position::file(path), "not an App file")
+                .help(format!("an App file is called {APP_FILE}"));
+            load.notes.push(note);
+        }
+    }
+    load
+}
+
+fn one_file(load: &mut AppsLoad, path: &str, bytes: &[u8], context: &Context<'_>) {
+    let mut check = Check::new(path);
+    let node = document(&mut check, bytes);
+    let (id, found) = node.as_ref().map_or((None, None), |node| app(&mut check, node, context));
+    let error = check.first_error().cloned();
+    load.notes.append(&mut check.notes);
+    match (id, found, error) {
+        (Some(id), Some(app), None) => add(load, id, app),
+        (Some(id), _, Some(error)) => {
+            load.apps.remove(&id);
+            load.stuck.entry(id).or_insert((path.to_owned(), error));
+        }
+        _ => {
+            load.broken.insert(path.to_owned());
+        }
+    }
+}
+
+/// The one App document of a file.
+fn document(check: &mut Check<'_>, bytes: &[u8]) -> Option<Node> {
+    let start = Mark { line: 1, column: 1 };
+    if bytes.len() > APP_FILE_BYTES {
+        check.error(codes::UNREADABLE, start, format!("an App file may have {APP_FILE_BYTES} bytes"));
+        return None;
+    }
+    let documents = match yaml::parse(bytes) {
+        Ok(documents) => documents,
+        Err(error) => {
+            check.error(codes::UNREADABLE, error.at, error.message);
+            return None;
+        }
+    };
+    let [node]: [Node; 1] = match documents.try_into() {
+        Ok(one) => one,
+        Err(several) => {
+            let at = several.get(1).map_or(start, |node: &Node| node.at);
+            let message = format!("{} documents in an App file, there must be one", several.len());
+            check.error(codes::KIND, at, message).help = "one App a file, one file a folder".to_owned();
+            return None;
+        }
+    };
+    let found = header(&node);
+    if (found.version, found.kind) == (API_VERSION, "App") {
+        return Some(node);
+    }
+    let mut help = format!("an App begins with `apiVersion: {API_VERSION}` and `kind: App`");
+    if found.version == API_VERSION && closest(found.kind, &["Tenant", "Cluster", "Fleet"]).is_some() {
+        help = "this document belongs into the fleet repo".to_owned();
+    }
+    check.error(codes::KIND, node.at, "not an App document").help = help;
+    None
+}
+
+fn add(load: &mut AppsLoad, id: AppId, app: App) {
+    let Some(other) =
+        load.apps.get(&id).map(|app| app.at.clone()).or_else(|| Some(load.stuck.get(&id)?.1.at.clone()))
+    else {
+        load.apps.insert(id, Arc::new(app));
+        return;
+    };
+    let note = Note::error(codes::DUPLICATE, app.at.clone(), format!("App {id} is also at {other}"))
+        .help("rename one of them; until then neither is updated");
+    load.notes.push(note.clone());
+    load.apps.remove(&id);
+    load.stuck.entry(id).or_insert((app.at.file.clone(), note));
+}

@@ -1,0 +1,138 @@
+//! The `Tenant` document of the fleet repo.
+
+use std::collections::BTreeMap;
+
+use rimward_proto::TenantName;
+use rimward_proto::ids::is_dns_label;
+
+use super::check::{Check, Shape};
+use super::fleet::deletion;
+use super::selector::selector;
+use super::source::source;
+use super::{DOCUMENT, NAMED};
+use crate::core::codes;
+use crate::core::guardrails::may_have_cluster_scoped;
+use crate::core::model::{DeletionPolicy, SourceSpec, Tenant};
+use crate::core::yaml::{Mark, Node};
+
+const SPEC: Shape = Shape {
+    known: &["sources", "clusters", "namespaces", "role", "serviceAccount", "objects", "limits"],
+    later: &["quota"],
+};
+const OBJECTS: Shape = Shape { known: &["allow", "deny"], later: &[] };
+const LIMITS: Shape = Shape { known: &["deletion"], later: &["drift", "takeover", "rollouts"] };
+
+/// ClusterRole bound in a tenant's namespaces when it does not say.
+const DEFAULT_ROLE: &str = "edit";
+
+/// Reads a `Tenant` document.
+pub(super) fn tenant(check: &mut Check<'_>, node: &Node) -> Option<Tenant> {
+    let node = check.mapping(node, "a Tenant", &DOCUMENT)?;
+    let metadata = check.required(node, "metadata", "a Tenant")?;
+    let metadata = check.mapping(metadata, "metadata", &NAMED)?;
+    let written = check.required(metadata, "name", "metadata")?;
+    let name = check.text(written, "`name`")?;
+    let name = check.id(written.at, TenantName::new(name));
+    let spec = check.required(node, "spec", "a Tenant")?;
+    let spec = check.mapping(spec, "a Tenant's spec", &SPEC)?;
+    let clusters = check.required(spec, "clusters", "a Tenant's spec");
+    let namespaces = namespaces(check, spec);
+    let (allow, deny) = objects(check, spec);
+    let sources = sources(check, spec);
+    let (role, service_account) = identity(check, spec);
+    if service_account.is_none() && may_have_cluster_scoped(&allow) {
+        let at = spec.get("objects").map_or(spec.at, |objects| objects.at);
+        let message = "a tenant that may have cluster-scoped objects needs its own `serviceAccount`";
+        check.error(codes::MISSING, at, message).help =
+            "a role is bound in namespaces only; name an account, such as rimward-tenants/platform"
+                .to_owned();
+    }
+    let clusters_at = check.at(clusters?.at);
+    Some(Tenant {
+        name: name?,
+        sources,
+        clusters: selector(check, clusters?),
+        clusters_at,
+        namespaces,
+        role,
+        service_account,
+        allow,
+        deny,
+        deletion: limits(check, spec),
+        at: check.at(node.at),
+    })
+}
+
+fn namespaces(check: &mut Check<'_>, spec: &Node) -> Vec<String> {
+    let Some(written) = check.required(spec, "namespaces", "a Tenant's spec") else { return Vec::new() };
+    let items = check.texts(spec, "namespaces");
+    if items.is_empty() {
+        check.error(codes::VALUE, written.at, "`namespaces` must name at least one");
+    }
+    for (item, at) in &items {
+        let literal = item.strip_suffix('*').unwrap_or(item);
+        // A prefix may end in a dash; what it is completed to will not.
+        let as_label = literal.strip_suffix('-').unwrap_or(literal);
+        let any = item == "*";
+        if !any && !is_dns_label(as_label, 63) {
+            check.error(codes::VALUE, *at, format!("{item:?} is neither a namespace nor a prefix with `*`"));
+        }
+    }
+    items.into_iter().map(|(item, _)| item).collect()
+}
+
+fn objects(check: &mut Check<'_>, spec: &Node) -> (Vec<String>, Vec<String>) {
+    let Some(node) = spec.get("objects").and_then(|node| check.mapping(node, "objects", &OBJECTS)) else {
+        return (Vec::new(), Vec::new());
+    };
+    let mut kinds = |key| {
+        let mut kinds: Vec<String> = check.texts(node, key).into_iter().map(|(kind, _)| kind).collect();
+        kinds.sort();
+        kinds.dedup();
+        kinds
+    };
+    (kinds("allow"), kinds("deny"))
+}
+
+fn identity(check: &mut Check<'_>, spec: &Node) -> (String, Option<String>) {
+    let role = check.optional_text(spec, "role");
+    let account = check.optional_text(spec, "serviceAccount");
+    if let (Some(_), Some((_, at))) = (role, account) {
+        check.error(codes::VALUE, at, "`role` and `serviceAccount` exclude each other").help =
+            "a tenant with its own account is bound by whoever made the account".to_owned();
+    }
+    if let Some((account, at)) = account {
+        account_name(check, account, at);
+    }
+    (role.map_or(DEFAULT_ROLE, |(role, _)| role).to_owned(), account.map(|(account, _)| account.to_owned()))
+}
+
+fn account_name(check: &mut Check<'_>, account: &str, at: Mark) {
+    let named = |(namespace, name): (&str, &str)| {
+        is_dns_label(namespace, 63) && name.split('.').all(|part| is_dns_label(part, 63))
+    };
+    if !account.split_once('/').is_some_and(named) {
+        check.error(codes::VALUE, at, format!("{account:?} is not of the form namespace/name"));
+    }
+}
+
+fn sources(check: &mut Check<'_>, spec: &Node) -> BTreeMap<String, SourceSpec> {
+    let mut sources = BTreeMap::new();
+    let Some(written) = check.required(spec, "sources", "a Tenant's spec") else { return sources };
+    for item in check.list(written, "`sources`") {
+        let Some((name, spec)) = source(check, item) else { continue };
+        if sources.contains_key(&name) {
+            check.error(codes::DUPLICATE, item.at, format!("source `{name}` is there twice"));
+            continue;
+        }
+        sources.insert(name, spec);
+    }
+    sources
+}
+
+fn limits(check: &mut Check<'_>, spec: &Node) -> DeletionPolicy {
+    let Some(node) = spec.get("limits").and_then(|node| check.mapping(node, "limits", &LIMITS)) else {
+        return DeletionPolicy::default();
+    };
+    node.get("deletion").map(|node| deletion(check, node)).unwrap_or_default()
+}

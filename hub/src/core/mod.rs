@@ -1,0 +1,16 @@
+//! Everything the hub decides, as pure functions: files → policy → resolve →
+//! guardrails → plans → assignments, and what to say about it. Synchronous, no
+//! I/O, no clock: `now` and randomness come in as values.
+
+pub mod codes;
+pub mod files;
+pub mod guardrails;
+pub mod model;
+pub mod note;
+pub mod plan;
+pub mod publication;
+pub mod scope;
+pub mod select;
+pub mod status;
+pub mod world;
+pub mod yaml;

@@ -1,0 +1,233 @@
+//! What planning remembers between runs, so that one changed file costs one
+//! parse. Only ever a shortcut: an empty cache gives the same result.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rimward_proto::bundle::BundleIndex;
+use rimward_proto::plan::Plan;
+use rimward_proto::{AppId, ClusterName, Digest, ObjectKey, TenantName};
+
+use crate::core::files::{AppsLoad, load_apps_indexed};
+use crate::core::guardrails;
+use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree, Tenant};
+use crate::core::note::Note;
+use crate::core::scope::{CrdScopes, Scope};
+use crate::core::select::ClusterIndex;
+use crate::render::plain::{self, Parsed, Rendered};
+
+/// Remembers what was rendered from what.
+#[derive(Debug, Default)]
+pub struct RenderCache {
+    counts: Counts,
+    policy: Option<Bounds>,
+    sources: BTreeMap<SourceId, Source>,
+    apps: BTreeMap<AppId, Remembered>,
+    keys: BTreeMap<Digest, Arc<[ObjectKey]>>,
+    /// By address, which stands for the plan as long as the plan is kept here.
+    plans: BTreeMap<usize, (Arc<Plan>, Digest)>,
+}
+
+/// What plannings have cost since the cache was made.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Sources whose App files were read.
+    pub sources: u64,
+    /// Manifest files parsed.
+    pub files: u64,
+    /// Apps put together from their files.
+    pub apps: u64,
+    /// Apps checked against their guardrails.
+    pub checks: u64,
+}
+
+/// What of the policy App files are read against.
+#[derive(Debug)]
+struct Bounds {
+    clusters: BTreeMap<ClusterName, Cluster>,
+    tenants: BTreeMap<TenantName, Tenant>,
+    index: Arc<ClusterIndex>,
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    tree: Arc<SourceTree>,
+    pub load: AppsLoad,
+    roots: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    app: Arc<App>,
+    tree: Arc<SourceTree>,
+    parsed: Parsed,
+    rendered: Option<(CrdScopes, Arc<Rendered>)>,
+    checked: Option<(Tenant, Arc<Vec<Note>>)>,
+    fresh: bool,
+}
+
+impl RenderCache {
+    /// What plannings have cost so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Begins a planning: the index of the fleet's clusters.
+    pub(super) fn begin(&mut self, policy: &Policy) -> Arc<ClusterIndex> {
+        self.apps.values_mut().for_each(|app| app.fresh = false);
+        if let Some(before) = &self.policy
+            && before.clusters == policy.clusters
+            && before.tenants == policy.tenants
+        {
+            return before.index.clone();
+        }
+        let index = Arc::new(ClusterIndex::new(&policy.clusters));
+        let (clusters, tenants) = (policy.clusters.clone(), policy.tenants.clone());
+        self.policy = Some(Bounds { clusters, tenants, index: index.clone() });
+        // Names in App files are checked against the fleet's clusters and bounds.
+        self.sources.clear();
+        index
+    }
+
+    /// The App files of a source.
+    pub(super) fn source(
+        &mut self,
+        id: &SourceId,
+        spec: &SourceSpec,
+        tenant: &Tenant,
+        index: &ClusterIndex,
+        tree: &Arc<SourceTree>,
+    ) -> &Source {
+        let same = |source: &Source| Arc::ptr_eq(&source.tree, tree) || source.tree.files == tree.files;
+        if !self.sources.get(id).is_some_and(same) {
+            self.counts.sources += 1;
+            let load = load_apps_indexed(id, spec, tenant, index, tree);
+            let source = Source { tree: tree.clone(), load, roots: plain::app_roots(tree) };
+            self.sources.insert(id.clone(), source);
+        }
+        &self.sources[id]
+    }
+
+    /// Reads an App's files, as far as they are new.
+    pub(super) fn parse(&mut self, app: &Arc<App>, tree: &Arc<SourceTree>) {
+        let roots = self.sources.get(&app.source).map(|source| &source.roots);
+        let before = self.apps.get(&app.id);
+        if before.is_some_and(|before| Arc::ptr_eq(&before.tree, tree) && *before.app == **app) {
+            return;
+        }
+        let empty = BTreeSet::new();
+        let parsed = plain::parse(
+            app,
+            tree,
+            roots.unwrap_or(&empty),
+            before.map(|before| &before.parsed),
+            &mut self.counts.files,
+        );
+        let (mut rendered, mut checked) = (None, None);
+        if let Some(before) = self.apps.remove(&app.id)
+            && *before.app == **app
+            && before.parsed.same(&parsed)
+        {
+            (rendered, checked) = (before.rendered, before.checked);
+        }
+        let (app, tree) = (app.clone(), tree.clone());
+        let remembered = Remembered { app: app.clone(), tree, parsed, rendered, checked, fresh: false };
+        self.apps.insert(app.id.clone(), remembered);
+    }
+
+    /// Adds the kinds that an App's CRDs bring; kinds on which CRDs do not agree become unknown.
+    pub(super) fn defines(&self, id: &AppId, crds: &mut CrdScopes) {
+        for defined in self.apps.get(id).into_iter().flat_map(|app| app.parsed.defines()) {
+            let scope: &mut Option<Scope> =
+                crds.entry((defined.group.clone(), defined.kind.clone())).or_insert(Some(defined.scope));
+            if *scope != Some(defined.scope) {
+                *scope = None;
+            }
+        }
+    }
+
+    /// An App's objects; its files must have been read in this planning.
+    pub(super) fn render(&mut self, id: &AppId, crds: &CrdScopes) -> Arc<Rendered> {
+        let app = self.apps.get_mut(id).expect("an App is parsed before it is rendered");
+        let needed: CrdScopes = app
+            .parsed
+            .custom_kinds()
+            .into_iter()
+            .map(|(group, kind)| (group.to_owned(), kind.to_owned()))
+            .filter_map(|key| Some((key.clone(), *crds.get(&key)?)))
+            .collect();
+        if let Some((scopes, rendered)) = &app.rendered
+            && *scopes == needed
+        {
+            return rendered.clone();
+        }
+        self.counts.apps += 1;
+        let rendered = Arc::new(app.parsed.finish(&app.app, &needed));
+        app.rendered = Some((needed, rendered.clone()));
+        app.checked = None;
+        app.fresh = true;
+        if let Some(bundle) = &rendered.bundle {
+            self.keys.insert(bundle.digest, rendered.objects.keys().cloned().collect());
+        }
+        rendered
+    }
+
+    /// What the guardrails say of an App that was rendered in this planning.
+    pub(super) fn check(&mut self, id: &AppId, tenant: &Tenant) -> Arc<Vec<Note>> {
+        let app = self.apps.get_mut(id).expect("an App is parsed before it is checked");
+        if let Some((before, notes)) = &app.checked
+            && before == tenant
+        {
+            return notes.clone();
+        }
+        self.counts.checks += 1;
+        let objects = app.rendered.iter().flat_map(|(_, rendered)| rendered.objects.values());
+        let notes =
+            Arc::new(objects.flat_map(|object| guardrails::check(tenant, object)).collect::<Vec<_>>());
+        app.checked = Some((tenant.clone(), notes.clone()));
+        notes
+    }
+
+    /// The bundle an App renders to, if it does.
+    pub(super) fn bundle(&self, id: &AppId) -> Option<Digest> {
+        Some(self.apps.get(id)?.rendered.as_ref()?.1.bundle.as_ref()?.digest)
+    }
+
+    /// The digest of a plan in force.
+    pub(super) fn plan_digest(&mut self, plan: &Arc<Plan>) -> Digest {
+        let address = Arc::as_ptr(plan).addr();
+        self.plans.entry(address).or_insert_with(|| (plan.clone(), Digest::of(&plan.to_bytes()))).1
+    }
+
+    /// True if an App was put together in this planning, so that its content may not be stored yet.
+    pub(super) fn fresh(&self, id: &AppId) -> bool {
+        self.apps.get(id).is_some_and(|app| app.fresh)
+    }
+
+    /// What the objects of a bundle are called, if that is known.
+    pub(super) fn keys(
+        &mut self,
+        bundle: &Digest,
+        indexes: &BTreeMap<Digest, Arc<BundleIndex>>,
+    ) -> Option<Arc<[ObjectKey]>> {
+        if !self.keys.contains_key(bundle) {
+            let index = indexes.get(bundle)?;
+            let keys = index.entries().iter().map(|entry| entry.key.clone()).collect();
+            self.keys.insert(*bundle, keys);
+        }
+        self.keys.get(bundle).cloned()
+    }
+
+    /// Ends a planning: forgets what is neither an App any more nor in a plan.
+    pub(super) fn end(&mut self, apps: &BTreeSet<AppId>, bundles: &BTreeSet<Digest>) {
+        // A plan that nobody else holds is not in force any more.
+        self.plans.retain(|_, (plan, _)| Arc::strong_count(plan) > 1);
+        self.apps.retain(|id, _| apps.contains(id));
+        let rendered: BTreeSet<Digest> = self
+            .apps
+            .values()
+            .filter_map(|app| Some(app.rendered.as_ref()?.1.bundle.as_ref()?.digest))
+            .collect();
+        self.keys.retain(|digest, _| bundles.contains(digest) || rendered.contains(digest));
+    }
+}

@@ -1,0 +1,225 @@
+//! Where each App stands: wanted in a new form, kept as it is, or to be
+//! removed. Everything that is not a reason to change is a reason to keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rimward_proto::AppId;
+use rimward_proto::object::{ObjectKey, TENANTS_NAMESPACE};
+use rimward_proto::plan::{Deletion, Drift, DriftMode, Health, PlanBundle, Takeover};
+
+use super::PlanInputs;
+use super::cache::RenderCache;
+use crate::core::codes;
+use crate::core::guardrails;
+use crate::core::model::{App, DeletionPolicy, Policy, SourceId, Tenant};
+use crate::core::note::{Note, Severity};
+use crate::core::scope::{CrdScopes, Scope};
+use crate::core::select::{ClusterIndex, ClusterSet};
+use crate::render::plain::Rendered;
+
+/// What becomes of an App.
+pub(super) enum Standing {
+    /// It runs in this form on these clusters, and nowhere else.
+    Wanted(Box<Wanted>),
+    /// Every cluster keeps what it has of it, for this reason.
+    Kept(Note),
+    /// It goes from every cluster that has it.
+    Removed {
+        /// The commit that removed it; empty when an approval did.
+        commit: String,
+    },
+}
+
+/// An App in its new form.
+pub(super) struct Wanted {
+    pub entry: PlanBundle,
+    pub rendered: Arc<Rendered>,
+    pub clusters: ClusterSet,
+}
+
+/// Everything the sources say about Apps.
+pub(super) struct Sources {
+    /// Apps whose file is right, with the clusters they select.
+    pub good: BTreeMap<AppId, (Arc<App>, ClusterSet)>,
+    /// Apps that are there but wrong: source, file and why.
+    pub stuck: BTreeMap<AppId, (SourceId, String, Note)>,
+    /// Sources of the policy that were never read.
+    pub unknown: BTreeSet<SourceId>,
+    /// Sources with files that may be any App, with one of them.
+    pub broken: BTreeMap<SourceId, String>,
+    /// Sources that were read and have no App at all.
+    pub empty: BTreeSet<SourceId>,
+}
+
+impl Sources {
+    /// Reads the App files of all sources.
+    pub fn read(
+        inputs: &PlanInputs<'_>,
+        index: &ClusterIndex,
+        cache: &mut RenderCache,
+        notes: &mut Vec<(SourceId, Note)>,
+    ) -> Self {
+        let mut sources = Self {
+            good: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            unknown: BTreeSet::new(),
+            broken: BTreeMap::new(),
+            empty: BTreeSet::new(),
+        };
+        for (id, spec) in inputs.policy.sources() {
+            let Some(tree) = inputs.trees.get(&id) else {
+                sources.unknown.insert(id);
+                continue;
+            };
+            let tenant = tenant_of(inputs.policy, &id).expect("sources() lists the sources of tenants");
+            let load = &cache.source(&id, spec, tenant, index, tree).load;
+            notes.extend(load.notes.iter().map(|note| (id.clone(), note.clone())));
+            if let Some(file) = load.broken.first() {
+                sources.broken.insert(id.clone(), file.clone());
+            } else if load.apps.is_empty() && load.stuck.is_empty() {
+                sources.empty.insert(id.clone());
+            }
+            let bound = index.select(&tenant.clusters).and(&index.select(&spec.clusters));
+            for (app, (file, note)) in &load.stuck {
+                sources.add_stuck(app, &id, file, note, notes);
+            }
+            for app in load.apps.values() {
+                let clusters = index.select(&app.clusters).and(&bound);
+                sources.add_good(app, clusters, notes);
+            }
+        }
+        sources
+    }
+
+    fn add_stuck(
+        &mut self,
+        app: &AppId,
+        source: &SourceId,
+        file: &str,
+        note: &Note,
+        notes: &mut Vec<(SourceId, Note)>,
+    ) {
+        if let Some((other, _)) = self.good.remove(app) {
+            self.twice(&other, source, notes);
+        }
+        self.stuck.entry(app.clone()).or_insert((source.clone(), file.to_owned(), note.clone()));
+    }
+
+    fn add_good(&mut self, app: &Arc<App>, clusters: ClusterSet, notes: &mut Vec<(SourceId, Note)>) {
+        if let Some((other, _)) = self.good.remove(&app.id) {
+            self.twice(&other, &app.source, notes);
+            self.twice(app, &other.source, notes);
+        } else if let Some((source, ..)) = self.stuck.get(&app.id) {
+            let source = source.clone();
+            self.twice(app, &source, notes);
+        } else {
+            self.good.insert(app.id.clone(), (app.clone(), clusters));
+        }
+    }
+
+    fn twice(&mut self, app: &App, other: &SourceId, notes: &mut Vec<(SourceId, Note)>) {
+        let message = format!("App {} is also in source {other}", app.id);
+        let note = Note::error(codes::TWO_SOURCES, app.at.clone(), message)
+            .help("remove one of them; until then neither is updated");
+        notes.push((app.source.clone(), note.clone()));
+        self.stuck.entry(app.id.clone()).or_insert((app.source.clone(), app.at.file.clone(), note));
+    }
+}
+
+/// The tenant of a source.
+pub(super) fn tenant_of<'p>(policy: &'p Policy, source: &SourceId) -> Option<&'p Tenant> {
+    match source {
+        SourceId::Fleet => None,
+        SourceId::Tenant { tenant, .. } => policy.tenants.get(tenant),
+    }
+}
+
+/// Renders and checks every App that can be; the others are `Kept`.
+pub(super) fn render_all(
+    inputs: &PlanInputs<'_>,
+    sources: &Sources,
+    cache: &mut RenderCache,
+    notes: &mut Vec<(SourceId, Note)>,
+) -> BTreeMap<AppId, Standing> {
+    let mut crds = CrdScopes::new();
+    for (id, (app, _)) in &sources.good {
+        cache.parse(app, &inputs.trees[&app.source]);
+        let tenant = &inputs.policy.tenants[&id.tenant];
+        // What a tenant may not install, it may not define either.
+        if may_define(tenant) {
+            cache.defines(id, &mut crds);
+        }
+    }
+    let mut standings = BTreeMap::new();
+    for (id, (app, clusters)) in &sources.good {
+        let rendered = cache.render(id, &crds);
+        let tenant = &inputs.policy.tenants[&id.tenant];
+        let checked = cache.check(id, tenant);
+        let all = || rendered.notes.iter().chain(checked.iter());
+        notes.extend(all().map(|note| (app.source.clone(), note.clone())));
+        let standing = match (all().find(|note| note.severity == Severity::Error), &rendered.bundle) {
+            (Some(note), _) => Standing::Kept(note.clone()),
+            (None, Some(bundle)) => {
+                let commit = inputs.trees[&app.source].commit.clone();
+                let mut entry = entry(inputs.policy, tenant, id, commit);
+                (entry.digest, entry.bytes, entry.objects) = (bundle.digest, bundle.bytes, bundle.objects);
+                Standing::Wanted(Box::new(Wanted {
+                    entry,
+                    rendered: rendered.clone(),
+                    clusters: clusters.clone(),
+                }))
+            }
+            (None, None) => unreachable!("a render without an error has a bundle"),
+        };
+        standings.insert(id.clone(), standing);
+    }
+    for (id, (_, _, note)) in &sources.stuck {
+        standings.insert(id.clone(), Standing::Kept(note.clone()));
+    }
+    standings
+}
+
+fn may_define(tenant: &Tenant) -> bool {
+    let crd = ObjectKey {
+        group: "apiextensions.k8s.io".to_owned(),
+        kind: "CustomResourceDefinition".to_owned(),
+        namespace: String::new(),
+        name: String::new(),
+    };
+    guardrails::kind_allowed(tenant, &crd, Scope::Cluster).is_ok()
+}
+
+fn entry(policy: &Policy, tenant: &Tenant, id: &AppId, commit: String) -> PlanBundle {
+    let own = tenant.service_account.clone();
+    PlanBundle {
+        tenant: id.tenant.clone(),
+        app: id.app.clone(),
+        digest: rimward_proto::Digest::of(b""),
+        bytes: 0,
+        objects: 0,
+        commit,
+        role: own.is_none().then(|| tenant.role.clone()),
+        service_account: own.unwrap_or_else(|| format!("{TENANTS_NAMESPACE}/{}", tenant.name)),
+        namespaces: tenant.namespaces.clone(),
+        allow: tenant.allow.clone(),
+        deny: tenant.deny.clone(),
+        depends_on: Vec::new(),
+        drift: Drift { mode: DriftMode::Revert, ignore: Vec::new() },
+        takeover: Takeover::Refuse,
+        health: Health { timeout_seconds: policy.fleet.health_timeout_seconds, cel: Vec::new() },
+        deletion: deletion(policy, Some(tenant)),
+    }
+}
+
+/// The delete budget of a tenant's Apps: the fleet's, narrowed.
+pub(super) fn deletion(policy: &Policy, tenant: Option<&Tenant>) -> Deletion {
+    let none = DeletionPolicy::default();
+    let (fleet, own) = (&policy.fleet.deletion, tenant.map_or(&none, |tenant| &tenant.deletion));
+    let fleet_max = fleet.max_per_plan.unwrap_or(crate::core::files::DEFAULT_MAX_PER_PLAN);
+    let protect: BTreeSet<&String> = fleet.protect.iter().chain(&own.protect).flatten().collect();
+    Deletion {
+        max_per_plan: own.max_per_plan.map_or(fleet_max, |own| own.min(fleet_max)),
+        protect: protect.into_iter().cloned().collect(),
+    }
+}

@@ -1,0 +1,315 @@
+//! Plain YAML: every manifest below an App's path, as kubectl would read it.
+//! Parsed file by file and remembered by content, so that a commit costs the
+//! files it changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rimward_proto::bundle::{BundleIndex, IndexEntry};
+use rimward_proto::{Digest, ObjectKey};
+
+use super::manifest::{Manifest, manifest};
+use super::{Defined, RenderedObject};
+use crate::core::codes;
+use crate::core::files::APP_FILE;
+use crate::core::model::{App, SourceTree};
+use crate::core::note::{Note, Position};
+use crate::core::scope::{CrdScopes, built_in, scope};
+use crate::core::yaml::{self, Entry, Node, Value};
+
+/// One manifest file, read.
+#[derive(Debug)]
+pub struct File {
+    bytes: Arc<[u8]>,
+    namespace: Option<String>,
+    items: Vec<Item>,
+    notes: Vec<Note>,
+}
+
+#[derive(Debug)]
+enum Item {
+    /// Of a built-in kind: all that can be known is known.
+    Done(Arc<RenderedObject>),
+    /// Waits for the CRDs of the fleet.
+    Unscoped(Box<Manifest>),
+}
+
+/// All files of an App, read.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    files: BTreeMap<String, Arc<File>>,
+    /// Notes that are not of one file.
+    notes: Vec<Note>,
+}
+
+/// An App's objects, or why there are none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// The objects by key; meaningless if `notes` has an error.
+    pub objects: BTreeMap<ObjectKey, Arc<RenderedObject>>,
+    /// The bundle; none if `notes` has an error.
+    pub bundle: Option<Bundle>,
+    /// What is wrong.
+    pub notes: Vec<Note>,
+}
+
+/// The index of an App's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// Digest of `index`: the bundle's name.
+    pub digest: Digest,
+    /// Canonical bytes of the index.
+    pub index: Arc<[u8]>,
+    /// Sum of the objects' bytes.
+    pub bytes: u64,
+    /// Number of objects.
+    pub objects: u64,
+}
+
+/// Reads the files of `app`, taking over from `before` those that have not changed. `parsed` counts the others; `roots`
+/// are the [`app_roots`] of the tree.
+pub fn parse(
+    app: &App,
+    tree: &SourceTree,
+    roots: &BTreeSet<String>,
+    before: Option<&Parsed>,
+    parsed: &mut u64,
+) -> Parsed {
+    let mut result = Parsed::default();
+    for (path, bytes) in manifests(app, tree, roots, &mut result.notes) {
+        let same = before.and_then(|before| before.files.get(path)).filter(|file| {
+            file.namespace == app.namespace && (Arc::ptr_eq(&file.bytes, bytes) || file.bytes == *bytes)
+        });
+        let file = same.cloned().unwrap_or_else(|| {
+            *parsed += 1;
+            Arc::new(read(path, bytes, app.namespace.as_deref()))
+        });
+        result.files.insert(path.clone(), file);
+    }
+    if result.files.is_empty() && result.notes.is_empty() {
+        let note =
+            Note::warning(codes::MANIFEST, app.at.clone(), format!("no manifest below {:?}", app.path));
+        result.notes.push(note.help("check the App's `path`"));
+    }
+    result
+}
+
+/// The folders of a tree that are Apps of their own.
+pub fn app_roots(tree: &SourceTree) -> BTreeSet<String> {
+    tree.files.keys().filter_map(|path| folder_of(path, APP_FILE)).map(str::to_owned).collect()
+}
+
+/// The manifest files of an App: below its path, without dot-paths, App files, and folders that are Apps of their own.
+fn manifests<'t>(
+    app: &App,
+    tree: &'t SourceTree,
+    roots: &BTreeSet<String>,
+    notes: &mut Vec<Note>,
+) -> Vec<(&'t String, &'t Arc<[u8]>)> {
+    let mut found = Vec::new();
+    // Paths with one prefix stand together, so the walk ends with the folder.
+    let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
+    for (path, bytes) in tree.files.range(start..) {
+        let Some(rest) = below(path, &app.path) else { break };
+        let hidden = rest.split('/').any(|part| part.starts_with('.'));
+        let foreign = ancestors(path)
+            .any(|folder| roots.contains(folder) && folder != app.root && below(folder, &app.root).is_some());
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let yaml = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+        if hidden || foreign || !yaml || name == APP_FILE {
+            continue;
+        }
+        if matches!(name, "kustomization.yaml" | "kustomization.yml" | "Chart.yaml") {
+            let tool = if name == "Chart.yaml" { "Helm" } else { "Kustomize" };
+            let message = format!("{tool} is not built yet");
+            let note = Note::error(codes::NOT_BUILT, Position::file(path.clone()), message);
+            notes.push(note.help("use plain YAML for now"));
+            continue;
+        }
+        found.push((path, bytes));
+    }
+    found
+}
+
+/// The folder of `path` if its file has that name.
+fn folder_of<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    (file == name).then_some(folder)
+}
+
+/// The rest of `path` below `folder`; the empty folder is the top.
+fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
+    if folder.is_empty() { Some(path) } else { path.strip_prefix(folder)?.strip_prefix('/') }
+}
+
+/// The folders a file is in, the top left out.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>) -> File {
+    let mut file = File {
+        bytes: bytes.clone(),
+        namespace: namespace.map(str::to_owned),
+        items: Vec::new(),
+        notes: Vec::new(),
+    };
+    let documents = match yaml::parse(bytes) {
+        Ok(documents) => documents,
+        Err(error) => {
+            let at = Position { file: path.to_owned(), line: error.at.line, column: error.at.column };
+            file.notes.push(Note::error(codes::UNREADABLE, at, error.message));
+            return file;
+        }
+    };
+    for node in documents.into_iter().flat_map(expand_list) {
+        match manifest(path, &node) {
+            Err(notes) => file.notes.extend(notes),
+            Ok(manifest) => match built_in(&manifest.group, &manifest.kind) {
+                None => file.items.push(Item::Unscoped(Box::new(manifest))),
+                Some(scope) => match manifest.finish(scope, namespace) {
+                    Ok(object) => file.items.push(Item::Done(Arc::new(object))),
+                    Err(note) => file.notes.push(note),
+                },
+            },
+        }
+    }
+    file
+}
+
+/// The items of a `List`, or of a typed list such as `ConfigMapList`, whose items need not say what they are.
+fn expand_list(node: Node) -> Vec<Node> {
+    let kind = node.get("kind").and_then(Node::text).unwrap_or("").to_owned();
+    let version = node.get("apiVersion").and_then(Node::text).unwrap_or("").to_owned();
+    let (Some(item_kind), Value::Map(entries)) = (kind.strip_suffix("List"), &node.value) else {
+        return vec![node];
+    };
+    let items = entries.iter().find(|entry| entry.key == "items").map(|entry| &entry.node.value);
+    let Some(Value::List(items)) = items else { return vec![node] };
+    let mut items = items.clone();
+    for item in &mut items {
+        let at = item.at;
+        if let Value::Map(entries) = &mut item.value
+            && !item_kind.is_empty()
+            && !entries.iter().any(|entry| entry.key == "kind" || entry.key == "apiVersion")
+        {
+            for (key, text) in [("apiVersion", version.as_str()), ("kind", item_kind)] {
+                let node = Node { at, value: Value::Text(text.to_owned()) };
+                entries.push(Entry { key: key.to_owned(), at, node });
+            }
+        }
+    }
+    items.into_iter().flat_map(expand_list).collect()
+}
+
+impl Parsed {
+    /// The kinds that the App's CustomResourceDefinitions bring.
+    pub fn defines(&self) -> impl Iterator<Item = &Defined> {
+        self.files.values().flat_map(|file| &file.items).filter_map(|item| match item {
+            Item::Done(object) => object.defines.as_ref(),
+            Item::Unscoped(manifest) => manifest.defines(),
+        })
+    }
+
+    /// True if both read the same files, so that they render to the same.
+    pub fn same(&self, other: &Self) -> bool {
+        self.notes == other.notes
+            && self.files.len() == other.files.len()
+            && self
+                .files
+                .iter()
+                .zip(&other.files)
+                .all(|((path, one), (other_path, other))| path == other_path && Arc::ptr_eq(one, other))
+    }
+
+    /// (group, kind) of everything that waits for a CRD.
+    pub fn custom_kinds(&self) -> BTreeSet<(&str, &str)> {
+        self.files
+            .values()
+            .flat_map(|file| &file.items)
+            .filter_map(|item| match item {
+                Item::Done(_) => None,
+                Item::Unscoped(manifest) => Some((manifest.group.as_str(), manifest.kind.as_str())),
+            })
+            .collect()
+    }
+
+    /// The App's objects, with the scopes of custom kinds.
+    pub fn finish(&self, app: &App, crds: &CrdScopes) -> Rendered {
+        let mut rendered = Rendered { notes: self.notes.clone(), ..Rendered::default() };
+        for file in self.files.values() {
+            rendered.notes.extend(file.notes.iter().cloned());
+            for item in &file.items {
+                match item {
+                    Item::Done(object) => rendered.add(object.clone()),
+                    Item::Unscoped(manifest) => match scope(&manifest.group, &manifest.kind, crds) {
+                        None => rendered.notes.push(unknown_scope(manifest)),
+                        Some(scope) => match manifest.finish(scope, app.namespace.as_deref()) {
+                            Ok(object) => rendered.add(Arc::new(object)),
+                            Err(note) => rendered.notes.push(note),
+                        },
+                    },
+                }
+            }
+        }
+        if !rendered.failed() {
+            rendered.index(app);
+        }
+        rendered
+    }
+}
+
+fn unknown_scope(manifest: &Manifest) -> Note {
+    let kind = rimward_proto::object::group_kind(&manifest.group, &manifest.kind);
+    let message = format!("{kind}: not known whether it is namespaced, so its App waits");
+    Note::error(codes::UNKNOWN_SCOPE, manifest.at.clone(), message)
+        .help("let an App of the fleet install its CustomResourceDefinition")
+}
+
+impl Rendered {
+    /// True if anything is wrong with it.
+    pub fn failed(&self) -> bool {
+        self.first_error().is_some()
+    }
+
+    /// The first thing that is wrong.
+    pub fn first_error(&self) -> Option<&Note> {
+        self.notes.iter().find(|note| note.severity == crate::core::note::Severity::Error)
+    }
+
+    fn add(&mut self, object: Arc<RenderedObject>) {
+        if let Some(first) = self.objects.get(&object.key) {
+            let message = format!("{} is also at {}", object.key, first.at);
+            self.notes.push(Note::error(codes::OBJECT_TWICE, object.at.clone(), message).help("remove one"));
+        } else {
+            self.objects.insert(object.key.clone(), object);
+        }
+    }
+
+    fn index(&mut self, app: &App) {
+        let entry = |object: &Arc<RenderedObject>| IndexEntry {
+            key: object.key.clone(),
+            version: object.version.clone(),
+            sha256: object.sha256,
+            bytes: object.bytes.len() as u64,
+        };
+        let index = BundleIndex::new(self.objects.values().map(entry).collect());
+        let bytes = index.as_ref().ok().and_then(|index| index.to_bytes().ok());
+        let bytes = bytes.filter(|bytes| bytes.len() as u64 <= rimward_proto::limits::INDEX_BYTES);
+        match (index, bytes) {
+            (Ok(index), Some(bytes)) => {
+                self.bundle = Some(Bundle {
+                    digest: Digest::of(&bytes),
+                    index: Arc::from(bytes),
+                    bytes: index.total_bytes(),
+                    objects: index.entries().len() as u64,
+                });
+            }
+            (index, _) => {
+                let reason = index.err().map_or("its index is too long".to_owned(), |e| e.to_string());
+                let note = Note::error(codes::TOO_LARGE, app.at.clone(), format!("{}: {reason}", app.id));
+                self.notes.push(note.help("split the App"));
+            }
+        }
+    }
+}

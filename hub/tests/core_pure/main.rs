@@ -1,0 +1,13 @@
+//! The hub's pure half, from files to plans: what must hold after every step of
+//! every scenario is checked by the world itself.
+
+mod absence;
+mod codes;
+mod files;
+mod fleet_state;
+mod guardrails;
+mod manifests;
+mod properties;
+mod publication;
+mod scale;
+mod world;

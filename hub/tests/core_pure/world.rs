@@ -1,0 +1,290 @@
+//! A small fleet in memory: files in, plans out, remembering between steps what
+//! a hub remembers. Each step also checks what must always hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rimward_hub::core::files::load_fleet;
+use rimward_hub::core::guardrails::matches_namespace;
+use rimward_hub::core::model::{Policy, SourceId, SourceTree};
+use rimward_hub::core::note::Note;
+use rimward_hub::core::plan::{Origin, PlanInputs, PlanOutput, RenderCache, plan};
+use rimward_proto::bundle::BundleIndex;
+use rimward_proto::plan::{Plan, PlanBundle};
+use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
+
+pub type Files = BTreeMap<String, Arc<[u8]>>;
+
+/// Two clusters and a tenant with one source.
+pub const FLEET: &str = "
+apiVersion: rimward.dev/v1alpha1
+kind: Cluster
+metadata: {name: eu-1, labels: {env: prod, region: eu}}
+---
+apiVersion: rimward.dev/v1alpha1
+kind: Cluster
+metadata: {name: us-1, labels: {env: prod, region: us}}
+---
+apiVersion: rimward.dev/v1alpha1
+kind: Tenant
+metadata: {name: payments}
+spec:
+  sources:
+  - {name: apps, git: {url: https://git.example/payments/apps.git}}
+  clusters: {}
+  namespaces: [payments, payments-*]
+";
+
+/// An App document.
+pub fn app(name: &str, clusters: &str) -> String {
+    format!(
+        "apiVersion: rimward.dev/v1alpha1\nkind: App\nmetadata: {{name: {name}}}\nspec:\n  namespace: payments\n  \
+         clusters: {clusters}\n"
+    )
+}
+
+/// A ConfigMap with one value.
+pub fn config_map(name: &str, value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: {value:?}}}\n")
+}
+
+pub fn id(text: &str) -> AppId {
+    text.parse().unwrap()
+}
+
+pub fn cluster(text: &str) -> ClusterName {
+    ClusterName::new(text).unwrap()
+}
+
+pub fn source(text: &str) -> SourceId {
+    SourceId::try_from(text.to_owned()).unwrap()
+}
+
+#[derive(Default)]
+pub struct World {
+    pub fleet: Files,
+    pub good: Files,
+    /// None: never read.
+    pub sources: BTreeMap<SourceId, Option<Files>>,
+    pub enrolled: BTreeMap<ClusterName, ClusterUid>,
+    pub previous: BTreeMap<ClusterName, Arc<Plan>>,
+    pub origins: BTreeMap<AppId, Origin>,
+    pub cleared: BTreeMap<ClusterName, BTreeSet<AppId>>,
+    pub approvals: BTreeSet<Digest>,
+    pub unaccounted: BTreeMap<ClusterName, BTreeSet<AppId>>,
+    pub stored: BTreeMap<Digest, Arc<[u8]>>,
+    pub cache: RenderCache,
+    pub commit: u32,
+}
+
+impl World {
+    /// [`FLEET`] with App `web` on both clusters and App `db` on eu-1, planned once.
+    pub fn started() -> Self {
+        let mut world = Self::default();
+        world.fleet("fleet.yaml", FLEET);
+        world.enroll("eu-1");
+        world.enroll("us-1");
+        world.file("web/rimward.yaml", &app("web", "{}"));
+        world.file("web/cm.yaml", &config_map("web", "1"));
+        world.file("db/rimward.yaml", &app("db", "{names: [eu-1]}"));
+        world.file("db/cm.yaml", &config_map("db", "1"));
+        world.step();
+        world
+    }
+
+    pub fn enroll(&mut self, name: &str) {
+        let uid = ClusterUid::new(format!("uid-{name}")).unwrap();
+        self.enrolled.insert(cluster(name), uid);
+    }
+
+    pub fn fleet(&mut self, path: &str, text: &str) {
+        self.fleet.insert(path.to_owned(), Arc::from(text.as_bytes()));
+    }
+
+    /// Writes a file of payments/apps.
+    pub fn file(&mut self, path: &str, text: &str) {
+        self.file_in("payments/apps", path, text);
+    }
+
+    pub fn file_in(&mut self, of: &str, path: &str, text: &str) {
+        let files = self.sources.entry(source(of)).or_default().get_or_insert_default();
+        files.insert(path.to_owned(), Arc::from(text.as_bytes()));
+    }
+
+    pub fn remove(&mut self, path: &str) {
+        let files = self.sources.get_mut(&source("payments/apps")).unwrap().as_mut().unwrap();
+        assert!(files.remove(path).is_some(), "{path}");
+    }
+
+    pub fn trees(&self) -> BTreeMap<SourceId, Arc<SourceTree>> {
+        let tree =
+            |files: &Files| SourceTree { commit: format!("{:040x}", self.commit), files: files.clone() };
+        let known = self.sources.iter().filter_map(|(id, files)| Some((id.clone(), files.as_ref()?)));
+        known.map(|(id, files)| (id, Arc::new(tree(files)))).collect()
+    }
+
+    /// Loads and plans, as a new commit of everything, and remembers the result.
+    pub fn step(&mut self) -> Step {
+        self.commit += 1;
+        let tree = SourceTree { commit: format!("{:040x}", self.commit), files: self.fleet.clone() };
+        let load = load_fleet(&tree, &self.good);
+        let trees = self.trees();
+        let output = self.plan(&load.policy, &trees);
+        self.check(&load.policy, &trees, &output);
+        let before = std::mem::replace(&mut self.previous, output.plans.clone());
+        self.good = load.good;
+        self.origins = output.origins.clone();
+        self.stored.extend(output.content.clone());
+        self.check_content();
+        Step { output, notes: load.notes, before }
+    }
+
+    fn plan(&mut self, policy: &Policy, trees: &BTreeMap<SourceId, Arc<SourceTree>>) -> PlanOutput {
+        let mut cache = std::mem::take(&mut self.cache);
+        let output = self.plan_with(policy, trees, &mut cache);
+        self.cache = cache;
+        output
+    }
+
+    pub fn plan_with(
+        &self,
+        policy: &Policy,
+        trees: &BTreeMap<SourceId, Arc<SourceTree>>,
+        cache: &mut RenderCache,
+    ) -> PlanOutput {
+        let indexes = self.indexes();
+        let inputs = PlanInputs {
+            policy,
+            trees,
+            enrolled: &self.enrolled,
+            previous: &self.previous,
+            origins: &self.origins,
+            cleared: &self.cleared,
+            approvals: &self.approvals,
+            unaccounted: &self.unaccounted,
+            indexes: &indexes,
+        };
+        plan(&inputs, cache)
+    }
+
+    fn indexes(&self) -> BTreeMap<Digest, Arc<BundleIndex>> {
+        let bundles = self.previous.values().flat_map(|plan| &plan.bundles);
+        let digests: BTreeSet<Digest> = bundles.map(|bundle| bundle.digest).collect();
+        let parse = |digest| (digest, Arc::new(BundleIndex::parse(&self.stored[&digest]).unwrap()));
+        digests.into_iter().map(parse).collect()
+    }
+
+    /// What must hold of every planning, whatever went in.
+    fn check(&self, policy: &Policy, trees: &BTreeMap<SourceId, Arc<SourceTree>>, output: &PlanOutput) {
+        let scratch = self.plan_with(policy, trees, &mut RenderCache::default());
+        assert_eq!(scratch.plans, output.plans, "the cache changed the result");
+        assert_eq!(scratch.decided, output.decided);
+        assert_eq!(scratch.origins, output.origins);
+        for (name, plan) in &output.plans {
+            assert_eq!(Plan::parse(&plan.to_bytes()).unwrap(), **plan);
+            let before = self.previous.get(name);
+            let earlier = |id: &AppId| before.is_some_and(|plan| plan.removed.iter().any(|r| r.id() == *id));
+            for removed in plan.removed.iter().filter(|removed| !earlier(&removed.id())) {
+                let had = before.is_some_and(|plan| plan.bundles.iter().any(|b| b.id() == removed.id()));
+                let unaccounted = self.unaccounted.get(name).is_some_and(|ids| ids.contains(&removed.id()));
+                assert!(had || unaccounted, "{name}: a tombstone for {}, which was not there", removed.id());
+                self.check_absence(policy, trees, name, removed.id());
+            }
+            for gone in before.iter().flat_map(|plan| &plan.bundles).map(PlanBundle::id) {
+                let there = plan.bundles.iter().any(|bundle| bundle.id() == gone);
+                let tombstone = plan.removed.iter().any(|removed| removed.id() == gone);
+                assert!(there || tombstone, "{name}: {gone} left without a tombstone");
+            }
+        }
+    }
+
+    /// A new tombstone needs an absence that was read, or an approval.
+    fn check_absence(
+        &self,
+        policy: &Policy,
+        trees: &BTreeMap<SourceId, Arc<SourceTree>>,
+        name: &ClusterName,
+        gone: AppId,
+    ) {
+        assert!(policy.clusters.contains_key(name), "{name} has no document and is frozen");
+        if !self.approvals.is_empty() {
+            return;
+        }
+        let source = &self.origins[&gone].source;
+        let tree = trees.get(source).expect("a tombstone from a source that was not read");
+        let spec =
+            policy.sources().find(|(id, _)| id == source).expect("a tombstone from a removed source").1;
+        let tenant = &policy.tenants[&gone.tenant];
+        let load = rimward_hub::core::files::load_apps(source, spec, tenant, policy, tree);
+        assert!(!load.stuck.contains_key(&gone), "{gone} is there, if wrong");
+        if !load.apps.contains_key(&gone) {
+            assert!(load.broken.is_empty(), "{gone} may be in {:?}", load.broken);
+            assert!(!load.apps.is_empty() || !load.stuck.is_empty(), "{gone} was the last App of {source}");
+        }
+    }
+
+    /// Everything the plans name is stored, and is in the tenant's namespaces.
+    fn check_content(&self) {
+        for bundle in self.previous.values().flat_map(|plan| &plan.bundles) {
+            let index = BundleIndex::parse(&self.stored[&bundle.digest]).unwrap();
+            assert_eq!(index.entries().len() as u64, bundle.objects);
+            assert_eq!(index.total_bytes(), bundle.bytes);
+            for entry in index.entries() {
+                assert_eq!(Digest::of(&self.stored[&entry.sha256]), entry.sha256);
+                let namespace = &entry.key.namespace;
+                let own = bundle.namespaces.iter().any(|pattern| matches_namespace(pattern, namespace));
+                let kind = entry.key.group_kind();
+                let platform = bundle.allow.iter().any(|allowed| *allowed == "*" || *allowed == kind);
+                assert!(own || (platform && namespace.is_empty()), "{}", entry.key);
+            }
+        }
+    }
+
+    /// The stored objects of an App on a cluster, as JSON.
+    pub fn objects(&self, on: &str, app: &str) -> Vec<serde_json::Value> {
+        let plan = &self.previous[&cluster(on)];
+        let bundle = plan.bundles.iter().find(|bundle| bundle.id() == id(app)).expect("the App is planned");
+        let index = BundleIndex::parse(&self.stored[&bundle.digest]).unwrap();
+        index.entries().iter().map(|e| serde_json::from_slice(&self.stored[&e.sha256]).unwrap()).collect()
+    }
+}
+
+/// The result of a step.
+pub struct Step {
+    pub output: PlanOutput,
+    /// Notes on the fleet's files.
+    pub notes: Vec<Note>,
+    pub before: BTreeMap<ClusterName, Arc<Plan>>,
+}
+
+impl Step {
+    /// Apps wanted on a cluster, with the last digit of their commit.
+    pub fn apps(&self, on: &str) -> Vec<String> {
+        let bundles = &self.output.plans[&cluster(on)].bundles;
+        bundles.iter().map(|b| format!("{}@{}", b.id(), b.commit.trim_start_matches('0'))).collect()
+    }
+
+    pub fn removed(&self, on: &str) -> Vec<String> {
+        self.output.plans[&cluster(on)].removed.iter().map(|removed| removed.id().to_string()).collect()
+    }
+
+    /// `reason apps` of each hold.
+    pub fn holds(&self) -> Vec<String> {
+        let text = |ids: &[AppId]| ids.iter().map(AppId::to_string).collect::<Vec<_>>().join(" ");
+        self.output.decided.holds.iter().map(|hold| format!("{} {}", hold.reason, text(&hold.apps))).collect()
+    }
+
+    /// All notes, of the fleet's files and of planning.
+    pub fn all_notes(&self) -> Vec<Note> {
+        self.notes.iter().cloned().chain(self.output.decided.notes.iter().map(|(_, n)| n.clone())).collect()
+    }
+
+    pub fn codes(&self) -> BTreeSet<String> {
+        self.all_notes().into_iter().map(|note| note.code).collect()
+    }
+
+    /// True if no plan differs from the one before.
+    pub fn unchanged(&self) -> bool {
+        self.before == self.output.plans
+    }
+}
