@@ -1,0 +1,88 @@
+//! The one way to the running hub: a shared view to read and actions to ask
+//! for. The tasks own the other end; the API and the sessions hold this one.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use rimward_proto::{ClusterName, Digest};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::core::model::SourceId;
+use crate::core::world::World;
+
+/// Actions that may wait at once: more than this many people and tools asking in the same instant wait their turn.
+pub const ACTIONS: usize = 256;
+
+/// Why an action was not carried out; each maps to one HTTP status and one exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// No such thing.
+    #[error("{0} not found")]
+    NotFound(String),
+    /// The thing is there but not in the state asked for: another digest, already enrolled.
+    #[error("{0}")]
+    Conflict(String),
+    /// It was tried and failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The hub is stopping.
+    #[error("the hub is stopping")]
+    Stopping,
+}
+
+/// An action and where its answer goes.
+#[derive(Debug)]
+pub enum Action {
+    /// Fetch these sources now (all if none are named) and plan; answers when what was found is published.
+    Reconcile {
+        /// Which; empty = all.
+        sources: Vec<SourceId>,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), ActionError>>,
+    },
+    /// Make a single-use enrolment token.
+    IssueToken {
+        /// For this cluster.
+        cluster: ClusterName,
+        /// How long it is good; none = the configured lifetime.
+        ttl: Option<Duration>,
+        /// Replace an existing enrolment.
+        replace: bool,
+        /// The token's text, shown once.
+        reply: oneshot::Sender<Result<String, ActionError>>,
+    },
+    /// Approve a hold, the hub's or a spoke's, by its digest.
+    Approve {
+        /// The digest.
+        digest: Digest,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), ActionError>>,
+    },
+}
+
+/// A handle to the running hub; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    /// What the hub knows. Lock briefly; never across an await.
+    pub world: Arc<RwLock<World>>,
+    /// Counts changes of `world`; wait on it instead of polling.
+    pub changed: watch::Receiver<u64>,
+    /// Where actions go.
+    pub actions: mpsc::Sender<Action>,
+}
+
+impl Hub {
+    /// Asks for an action and waits for its answer.
+    pub async fn ask<T>(
+        &self,
+        action: impl FnOnce(oneshot::Sender<Result<T, ActionError>>) -> Action,
+    ) -> Result<T, ActionError> {
+        let (reply, answer) = oneshot::channel();
+        self.actions.send(action(reply)).await.map_err(|_| ActionError::Stopping)?;
+        answer.await.map_err(|_| ActionError::Stopping)?
+    }
+}

@@ -1,0 +1,15 @@
+//! The spokes' side of the hub: enrolment, the mTLS listener, one stream a
+//! spoke that is told what to hold, and the content it may fetch. Newest wins
+//! everywhere: one session a cluster, one pending offer a session.
+
+mod enrolment;
+mod ingest;
+mod listener;
+mod offer;
+mod open;
+mod registry;
+mod service;
+
+pub use enrolment::{EnrolError, Enrolments};
+pub use listener::{Listener, ListenerError};
+pub use registry::Registry;

@@ -1,0 +1,96 @@
+//! Which cluster has which session: the newest wins, and anyone can be cut.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rimward_proto::ClusterName;
+use tokio_util::sync::CancellationToken;
+
+/// Sessions at once: twice the fleet one hub is built for, so that a reconnecting fleet is never refused.
+pub const SESSIONS: usize = 20_000;
+
+/// Open sessions by cluster.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    open: HashMap<ClusterName, (u64, CancellationToken)>,
+    count: u64,
+}
+
+/// A session's place in the registry.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    number: u64,
+    /// Cancelled when a newer session replaces this one, or its cluster is cut.
+    pub cut: CancellationToken,
+}
+
+impl Registry {
+    /// A place for a new session; the cluster's older one is cut. None if there are too many.
+    pub fn enter(&self, cluster: &ClusterName) -> Option<Ticket> {
+        let mut sessions = self.lock();
+        if sessions.open.len() >= SESSIONS && !sessions.open.contains_key(cluster) {
+            return None;
+        }
+        sessions.count += 1;
+        let ticket = Ticket { number: sessions.count, cut: CancellationToken::new() };
+        let older = sessions.open.insert(cluster.clone(), (ticket.number, ticket.cut.clone()));
+        if let Some((_, cut)) = older {
+            cut.cancel();
+        }
+        Some(ticket)
+    }
+
+    /// Gives the place back; true if the session was still the cluster's.
+    pub fn leave(&self, cluster: &ClusterName, ticket: &Ticket) -> bool {
+        let mut sessions = self.lock();
+        let current = sessions.open.get(cluster).is_some_and(|(number, _)| *number == ticket.number);
+        if current {
+            sessions.open.remove(cluster);
+        }
+        current
+    }
+
+    /// Cuts a cluster's session.
+    pub fn cut(&self, cluster: &ClusterName) {
+        if let Some((_, cut)) = self.lock().open.remove(cluster) {
+            cut.cancel();
+        }
+    }
+
+    /// Number of open sessions.
+    pub fn len(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// True if none is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_session_wins() {
+        let registry = Registry::default();
+        let cluster = ClusterName::new("eu-1").unwrap();
+        let old = registry.enter(&cluster).unwrap();
+        let new = registry.enter(&cluster).unwrap();
+        assert!(old.cut.is_cancelled() && !new.cut.is_cancelled());
+        assert!(!registry.leave(&cluster, &old), "the old one must not throw the new one out");
+        assert_eq!(registry.len(), 1);
+        registry.cut(&cluster);
+        assert!(new.cut.is_cancelled() && registry.is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! What the parts of the running hub share: the stores, the keys, the world and
+//! the publication in force. Whoever changes something writes the store first,
+//! then the value here, then wakes whoever waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use rimward_proto::head::Floor;
+use rimward_proto::report::EventReport;
+use rimward_proto::{ClusterName, TrustDomain};
+use tokio::sync::{Notify, watch};
+
+use crate::config::HubConfig;
+use crate::core::world::{Event, Published, RECENT, World};
+use crate::pki::Authority;
+use crate::session::{Enrolments, Registry};
+use crate::sign::Signer;
+use crate::store::Store;
+use crate::store::content::Content;
+
+/// Everything shared.
+pub struct State {
+    /// The configuration in force.
+    pub config: ArcSwap<HubConfig>,
+    /// Records.
+    pub store: Arc<Store>,
+    /// Content files.
+    pub content: Arc<Content>,
+    /// The head key.
+    pub signer: Signer,
+    /// The certificate authority.
+    pub authority: Authority,
+    /// Who is enrolled.
+    pub enrolments: Enrolments,
+    /// Open sessions.
+    pub sessions: Registry,
+    /// What the hub knows.
+    pub world: Arc<RwLock<World>>,
+    /// Counts changes of `world`.
+    pub changed: watch::Sender<u64>,
+    /// The publication in force, as offered.
+    pub published: watch::Sender<Option<Arc<Published>>>,
+    /// Something that planning reads has changed.
+    pub plan_needed: Notify,
+    ahead: Mutex<Option<String>>,
+}
+
+impl State {
+    /// Puts the parts together; nothing is published yet.
+    pub fn new(
+        config: HubConfig,
+        store: Arc<Store>,
+        content: Arc<Content>,
+        signer: Signer,
+        authority: Authority,
+        enrolments: Enrolments,
+    ) -> Self {
+        Self {
+            config: ArcSwap::from_pointee(config),
+            store,
+            content,
+            signer,
+            authority,
+            enrolments,
+            sessions: Registry::default(),
+            world: Arc::default(),
+            changed: watch::Sender::new(0),
+            published: watch::Sender::new(None),
+            plan_needed: Notify::new(),
+            ahead: Mutex::new(None),
+        }
+    }
+
+    /// The fleet's trust domain.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.signer.root().trust_domain
+    }
+
+    /// Changes the world and wakes who watches it.
+    pub fn update<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let result = change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_modify(|count| *count += 1);
+        result
+    }
+
+    /// Reads the world.
+    pub fn look<T>(&self, read: impl FnOnce(&World) -> T) -> T {
+        read(&self.world.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps an event of the hub's own.
+    pub fn event(&self, kind: &str, cluster: Option<&ClusterName>, message: impl Into<String>, actor: &str) {
+        let (time, message) = (Timestamp::now(), message.into());
+        let what = EventReport {
+            id: uuid::Uuid::now_v7().to_string(),
+            time,
+            kind: kind.to_owned(),
+            message,
+            app: None,
+            key: None,
+        };
+        let event = Event { time, cluster: cluster.cloned(), what, actor: actor.to_owned() };
+        self.update(|world| push(world, event));
+    }
+
+    /// A spoke holds a head of ours that the store does not know: signing on could put two trees under one seq, so
+    /// nothing is signed any more.
+    pub fn raise_ahead(&self, cluster: &ClusterName, held: Floor) {
+        let message = format!(
+            "{cluster} holds a valid head at epoch {} seq {} that this hub's store does not know; was an old backup \
+             restored? Nothing is signed until `rimward recover` (not built yet)",
+            held.epoch, held.seq
+        );
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.is_none() {
+            tracing::error!("{message}");
+            *ahead = Some(message.clone());
+            drop(ahead);
+            self.event("Ahead", Some(cluster), message, "");
+        }
+    }
+
+    /// Why nothing may be signed; none if it may.
+    pub fn ahead(&self) -> Option<String> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Keeps an event, and forgets the oldest beyond [`RECENT`].
+pub fn push(world: &mut World, event: Event) {
+    if world.events.len() >= RECENT {
+        world.events.pop_front();
+    }
+    world.events.push_back(event);
+}
+
+/// An error and its causes in one line.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

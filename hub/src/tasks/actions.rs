@@ -1,0 +1,114 @@
+//! What people ask for, through the API. Each is made durable before it is
+//! answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rimward_proto::{ClusterName, Digest};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Request;
+use super::load::Reconcile;
+use crate::handle::{Action, ActionError};
+use crate::session::EnrolError;
+use crate::state::{State, causes};
+use crate::store::records::{self, Approval};
+
+/// Answers actions until `stop`.
+pub async fn run(
+    state: Arc<State>,
+    mut actions: mpsc::Receiver<Action>,
+    looks: mpsc::Sender<Reconcile>,
+    plans: mpsc::Sender<Request>,
+    stop: CancellationToken,
+) {
+    loop {
+        let action = tokio::select! {
+            () = stop.cancelled() => return,
+            action = actions.recv() => action,
+        };
+        // A reply that nobody waits for any more is dropped: what was done stays done.
+        match action {
+            None => return,
+            Some(Action::Reconcile { sources, reply }) => {
+                let _ = looks.send(Reconcile { sources, reply }).await;
+            }
+            Some(Action::IssueToken { cluster, ttl, replace, reply }) => {
+                let state = state.clone();
+                tokio::task::spawn_blocking(move || {
+                    let _ = reply.send(issue(&state, &cluster, ttl, replace));
+                });
+            }
+            Some(Action::Approve { digest, actor, reason, reply }) => {
+                let (state, plans) = (state.clone(), plans.clone());
+                tokio::spawn(approve(state, plans, digest, actor, reason, reply));
+            }
+        }
+    }
+}
+
+fn issue(
+    state: &State,
+    cluster: &ClusterName,
+    ttl: Option<Duration>,
+    replace: bool,
+) -> Result<String, ActionError> {
+    let failed = |error: &dyn std::error::Error| {
+        tracing::error!(error = causes(error), %cluster, "no token could be made");
+        ActionError::Failed(error.to_string())
+    };
+    let ttl = ttl.unwrap_or_else(|| state.config.load().lifetimes.token);
+    let root = state.signer.pin().map_err(|error| failed(&error))?;
+    let pins = (state.authority.pin(), root);
+    match state.enrolments.issue_token(cluster, replace, ttl, pins, Timestamp::now()) {
+        Ok(token) => {
+            state.event("TokenIssued", Some(cluster), format!("enrolment token {} issued", token.id), "");
+            Ok(token.reveal())
+        }
+        Err(error @ EnrolError::Enrolled(_)) => Err(ActionError::Conflict(error.to_string())),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+async fn approve(
+    state: Arc<State>,
+    plans: mpsc::Sender<Request>,
+    digest: Digest,
+    actor: String,
+    reason: String,
+    reply: oneshot::Sender<Result<(), ActionError>>,
+) {
+    let writing = state.clone();
+    let written = tokio::task::spawn_blocking(move || record(&writing, &digest, &actor, &reason)).await;
+    match written.unwrap_or_else(|_| Err(ActionError::Failed("internal error".to_owned()))) {
+        // Answered when it is published.
+        Ok(()) => drop(plans.send(Request { trouble: None, reply }).await),
+        Err(error) => drop(reply.send(Err(error))),
+    }
+}
+
+fn record(state: &State, digest: &Digest, actor: &str, reason: &str) -> Result<(), ActionError> {
+    let holder = state.look(|world| {
+        if world.decided.holds.iter().any(|hold| hold.digest == *digest) {
+            return Some(None);
+        }
+        let holds =
+            |status: &crate::core::world::ClusterStatus| status.holds.iter().any(|h| h.digest == *digest);
+        world.clusters.iter().find(|(_, status)| holds(status)).map(|(cluster, _)| Some(cluster.clone()))
+    });
+    let cluster = holder.ok_or_else(|| ActionError::NotFound(format!("hold {digest}")))?;
+    let approval = Approval {
+        actor: actor.to_owned(),
+        reason: reason.to_owned(),
+        time: Timestamp::now(),
+        cluster: cluster.clone(),
+    };
+    state.store.write(&records::approval(digest), &approval).map_err(|error| {
+        tracing::error!(error = causes(&error), "the approval cannot be kept");
+        ActionError::Failed(error.to_string())
+    })?;
+    state.event("Approved", cluster.as_ref(), format!("approved {digest}: {reason}"), actor);
+    Ok(())
+}

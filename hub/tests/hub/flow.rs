@@ -1,0 +1,183 @@
+//! Git → plans → a signed publication, through the tasks as they run, and what
+//! a restart, a lost server and an emptied repository change: nothing.
+
+use std::time::Duration;
+
+use rimward_e2e::git::{Access, GitRepo, GitServer};
+use rimward_hub::core::model::SourceId;
+use rimward_hub::core::world::Published;
+use rimward_hub::handle::{Action, ActionError, Hub as Handle};
+use rimward_hub::init::{InitError, Outcome};
+use rimward_proto::plan::Plan;
+use rimward_proto::{ClusterName, Digest};
+
+use super::support::{Home, Hub, SOON};
+
+const APP: &str = "apiVersion: rimward.dev/v1alpha1\nkind: App\nmetadata: {name: web}\n\
+    spec: {namespace: payments, clusters: {}, rollout: immediate}\n";
+
+struct Rig {
+    server: GitServer,
+    apps: GitRepo,
+    home: Home,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let server = GitServer::start().unwrap();
+        let (fleet, apps) =
+            (server.create("fleet", Access::Open).unwrap(), server.create("apps", Access::Open).unwrap());
+        let documents = format!(
+            "apiVersion: rimward.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: eu-1}}\n---\n\
+             apiVersion: rimward.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: payments}}\nspec:\n  \
+             sources: [{{name: apps, git: {{url: '{}'}}}}]\n  clusters: {{}}\n  namespaces: [payments]\n",
+            apps.url()
+        );
+        fleet.commit(&[("fleet.yaml", Some(&documents))], "fleet").unwrap();
+        apps.commit(&[("web/rimward.yaml", Some(APP)), ("web/cm.yaml", Some(&config_map("1")))], "web")
+            .unwrap();
+        let home = Home::new(fleet.url());
+        assert_eq!(home.init().unwrap(), Outcome::Made);
+        Self { server, apps, home }
+    }
+}
+
+fn config_map(value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{x: \"{value}\"}}\n")
+}
+
+fn apps() -> SourceId {
+    SourceId::try_from("payments/apps".to_owned()).unwrap()
+}
+
+async fn reconcile(handle: &Handle, sources: Vec<SourceId>) -> Result<(), ActionError> {
+    let answer = handle.ask(|reply| Action::Reconcile { sources, reply });
+    tokio::time::timeout(SOON, answer).await.expect("an answer in time")
+}
+
+fn published(hub: &Hub) -> std::sync::Arc<Published> {
+    hub.state.published.borrow().clone().expect("something is published")
+}
+
+fn plan(hub: &Hub) -> Plan {
+    Plan::clone(published(hub).plan(&ClusterName::new("eu-1").unwrap()).unwrap())
+}
+
+/// The one object of the one App.
+fn object(hub: &Hub) -> String {
+    let content = |digest: &Digest| hub.state.content.get(digest).unwrap().unwrap();
+    let index = rimward_proto::bundle::BundleIndex::parse(&content(&plan(hub).bundles[0].digest)).unwrap();
+    String::from_utf8(content(&index.entries()[0].sha256)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_published_and_a_restart_without_git_changes_nothing() {
+    let mut rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    assert!(object(&hub).contains(r#""x":"1""#));
+    let first = published(&hub).head.seq;
+    rig.apps.commit(&[("web/cm.yaml", Some(&config_map("2")))], "two").unwrap();
+    reconcile(&handle, vec![apps()]).await.unwrap();
+    assert!(object(&hub).contains(r#""x":"2""#));
+    let before = published(&hub);
+    assert_eq!(before.head.seq, first + 1);
+    reconcile(&handle, vec![]).await.unwrap();
+    assert_eq!(published(&hub).head.seq, before.head.seq, "nothing new, nothing published");
+    hub.stop().await;
+    rig.server.stop().unwrap();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    let after = published(&hub);
+    assert_eq!((after.head.seq, after.head.tree), (before.head.seq, before.head.tree));
+    let error = reconcile(&handle, vec![]).await.unwrap_err();
+    assert!(matches!(&error, ActionError::Failed(why) if why.contains("cannot be reached")), "{error}");
+    assert_eq!(published(&hub).head.seq, before.head.seq, "planned from what was kept, it says the same");
+    assert!(hub.state.look(|world| world.policy.is_some() && !world.apps.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_repository_changes_nothing_and_a_removed_app_waits_for_approval() {
+    let rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    let before = plan(&hub);
+    rig.apps.replace_with_empty_repository().unwrap();
+    reconcile(&handle, vec![apps()]).await.unwrap_err();
+    assert_eq!(plan(&hub), before);
+    let error = hub.state.look(|world| world.sources[&apps()].error.clone()).unwrap();
+    assert_eq!(error.code, "RW2003");
+    rig.apps.push_again().unwrap();
+    rig.apps.commit(&[("web/rimward.yaml", None), ("web/cm.yaml", None)], "gone").unwrap();
+    reconcile(&handle, vec![apps()]).await.unwrap();
+    assert_eq!(plan(&hub), before, "the last App of a source is held");
+    let hold = hub.state.look(|world| world.decided.holds[0].clone());
+    let approve = |digest| {
+        handle.ask(move |reply| Action::Approve { digest, actor: "me".into(), reason: "meant".into(), reply })
+    };
+    let unknown = approve(Digest::of(b"x")).await.unwrap_err();
+    assert!(matches!(unknown, ActionError::NotFound(_)), "{unknown}");
+    approve(hold.digest).await.unwrap();
+    let after = plan(&hub);
+    assert!(after.bundles.is_empty());
+    assert_eq!(after.removed.len(), 1);
+    assert!(hub.state.store.scan("approval/").unwrap().is_empty(), "an approval is used once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_issued_once_a_cluster_unless_it_shall_be_replaced() {
+    let rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    let issue = |replace| {
+        let cluster = ClusterName::new("eu-1").unwrap();
+        handle.ask(move |reply| Action::IssueToken { cluster, ttl: None, replace, reply })
+    };
+    assert!(issue(false).await.unwrap().starts_with("rw1."));
+    hub.spoke("eu-1").await;
+    assert!(matches!(issue(false).await, Err(ActionError::Conflict(_))));
+    assert!(issue(true).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_renewed_with_the_same_seq() {
+    let rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let mut config = rig.home.config();
+    config.lifetimes.head = Duration::from_secs(3);
+    hub.state.config.store(std::sync::Arc::new(config));
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    let first = published(&hub).head.clone();
+    let mut changes = hub.state.published.subscribe();
+    tokio::time::timeout(Duration::from_secs(3), changes.changed()).await.unwrap().unwrap();
+    let renewed = published(&hub).head.clone();
+    assert_eq!((renewed.seq, renewed.tree), (first.seq, first.tree));
+    assert!(renewed.expires > first.expires);
+}
+
+#[test]
+fn init_changes_nothing_the_second_time_and_keeps_the_root_key_outside() {
+    let home = Home::new("http://127.0.0.1:1/x");
+    let inside = home.data().join("root.pem");
+    let config = home.config();
+    let init =
+        |key: &std::path::Path| rimward_hub::init::init(&config, &home.data(), key, jiff::Timestamp::now());
+    assert!(matches!(init(&inside), Err(InitError::Inside(_))));
+    assert_eq!(init(&home.root_key()).unwrap(), Outcome::Made);
+    let all = || -> Vec<Vec<u8>> {
+        ["keys/ca.pem", "keys/ca-key.pem", "keys/head.pem", "root/1.json", "VERSION"]
+            .iter()
+            .map(|name| std::fs::read(home.data().join(name)).unwrap())
+            .chain([std::fs::read(home.root_key()).unwrap()])
+            .collect()
+    };
+    let before = all();
+    assert_eq!(init(&home.root_key()).unwrap(), Outcome::Nothing);
+    assert_eq!(all(), before);
+}

@@ -1,0 +1,8 @@
+//! The hub's I/O against the real thing: Git servers, TLS, the disk. One binary,
+//! because linking each of several costs more than running all.
+
+mod enrolment;
+mod flow;
+mod session;
+mod sources;
+mod support;

@@ -1,0 +1,236 @@
+//! The session over real mTLS: who may open one, what is offered, what may be
+//! fetched, and what raises `Ahead`.
+
+use super::support::{Hub, Identity, SOON, code, uid};
+use rimward_proto::bundle::{BundleIndex, IndexEntry};
+use rimward_proto::convert;
+use rimward_proto::envelope::Envelope;
+use rimward_proto::head::{self, Assignment, Head};
+use rimward_proto::merkle::leaf_hash;
+use rimward_proto::plan::{Deletion, Drift, DriftMode, Health, Plan, PlanBundle, Takeover};
+use rimward_proto::report::Report;
+use rimward_proto::root::Root;
+use rimward_proto::session::{Ack, AckKind, Hello, HubMessage, Offer, SpokeMessage};
+use rimward_proto::wire::content_client::ContentClient;
+use rimward_proto::wire::session_client::SessionClient;
+use rimward_proto::wire::{HubFrame, SpokeFrame};
+use rimward_proto::{AppName, ClusterName, ClusterUid, Digest, ObjectKey, TenantName};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codec::CompressionEncoding::Zstd;
+use tonic::{Code, Status, Streaming};
+
+struct Talk {
+    say: mpsc::Sender<SpokeFrame>,
+    hear: Streaming<HubFrame>,
+}
+
+impl Talk {
+    async fn open(hub: &Hub, identity: Option<&Identity>) -> Result<Self, Status> {
+        let (say, outgoing) = mpsc::channel(8);
+        let client = SessionClient::new(hub.channel(identity).await);
+        let mut client = client.accept_compressed(Zstd).send_compressed(Zstd);
+        let hear = client.open(ReceiverStream::new(outgoing)).await?.into_inner();
+        Ok(Self { say, hear })
+    }
+
+    async fn hello(hub: &Hub, identity: &Identity, hello: Hello) -> Self {
+        let talk = Self::open(hub, Some(identity)).await.unwrap();
+        talk.say(SpokeMessage::Hello(hello)).await;
+        talk
+    }
+
+    async fn say(&self, message: SpokeMessage) {
+        self.say.send(convert::spoke_to_wire(message)).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Result<HubMessage, Status> {
+        let frame = tokio::time::timeout(SOON, self.hear.message()).await.expect("an answer in time")?;
+        Ok(convert::hub_from_wire(frame.ok_or_else(|| Status::cancelled("ended"))?).unwrap())
+    }
+
+    async fn offer(&mut self) -> Offer {
+        match self.next().await.unwrap() {
+            HubMessage::Offer(offer) => *offer,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn hello(cluster: &str) -> Hello {
+    Hello {
+        protocol: 1,
+        spoke_version: "test".into(),
+        boot_id: "boot".into(),
+        cluster_uid: ClusterUid::new(uid(cluster)).unwrap(),
+        kubernetes_version: "v1.37.2".into(),
+        held_head: None,
+        held_plan: None,
+        root_version: 0,
+    }
+}
+
+/// A plan of one App with these objects, and its index.
+fn plan(objects: &[&str]) -> (Plan, Vec<u8>) {
+    let entry = |text: &&str| IndexEntry {
+        key: ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "a".into(),
+            name: (*text).into(),
+        },
+        version: "v1".into(),
+        sha256: Digest::of(text.as_bytes()),
+        bytes: text.len() as u64,
+    };
+    let index = BundleIndex::new(objects.iter().map(entry).collect()).unwrap();
+    let bytes = index.to_bytes().unwrap();
+    let bundle = PlanBundle {
+        tenant: TenantName::new("t").unwrap(),
+        app: AppName::new("a").unwrap(),
+        digest: Digest::of(&bytes),
+        bytes: index.total_bytes(),
+        objects: objects.len() as u64,
+        commit: "c".into(),
+        service_account: "rimward-tenants/t".into(),
+        namespaces: vec!["a".into()],
+        allow: vec![],
+        deny: vec![],
+        role: Some("edit".into()),
+        depends_on: vec![],
+        drift: Drift { mode: DriftMode::Revert, ignore: vec![] },
+        takeover: Takeover::Refuse,
+        health: Health { timeout_seconds: 300, cel: vec![] },
+        deletion: Deletion { max_per_plan: 20, protect: vec![] },
+    };
+    (Plan { bundles: vec![bundle], ..Plan::default() }, bytes)
+}
+
+/// Verifies an offer as a spoke does, and returns head and assignment.
+fn verify(hub: &Hub, offer: &Offer) -> (Head, Assignment) {
+    let root = Envelope::parse(&offer.roots[0]).unwrap();
+    let root = Root::first(&root, hub.state.signer.pin().unwrap()).unwrap();
+    let payload = Envelope::parse(&offer.head).unwrap().verify(head::MEDIA_TYPE, &root.head_keys).unwrap();
+    let head = Head::parse(&payload).unwrap();
+    offer.proof.verify(leaf_hash(&offer.assignment), head.tree.hash).unwrap();
+    (head, Assignment::parse(&offer.assignment).unwrap())
+}
+
+async fn fetch(hub: &Hub, identity: &Identity, digests: &[Digest]) -> Result<Vec<Vec<u8>>, Status> {
+    let mut client = ContentClient::new(hub.channel(Some(identity)).await);
+    let mut stream = client.fetch(convert::fetch_to_wire(digests)).await?.into_inner();
+    let mut found = Vec::new();
+    while let Some(item) = stream.message().await? {
+        found.push(convert::content_from_wire(item).unwrap().bytes);
+    }
+    Ok(found)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_verifies_brings_only_what_is_new_and_renews() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let (one, one_index) = plan(&["x", "y"]);
+    hub.publish(&[("eu-1", &one)], &[b"x", b"y", &one_index]);
+    let mut talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    let offer = talk.offer().await;
+    let (head, assignment) = verify(&hub, &offer);
+    assert_eq!((head.seq, assignment.cluster.as_str()), (1, "eu-1"));
+    assert_eq!(Digest::of(&offer.plan.unwrap()), assignment.plan);
+    assert_eq!(offer.inline.len(), 3, "index and both objects");
+    let seq = head.seq;
+    talk.say(SpokeMessage::Ack(Ack {
+        kind: AckKind::Held,
+        plan: assignment.plan,
+        seq,
+        code: String::new(),
+        message: String::new(),
+    }))
+    .await;
+    let eu = ClusterName::new("eu-1").unwrap();
+    let held = async {
+        while hub.state.look(|world| world.clusters[&eu].held_plan) != Some(assignment.plan) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, held).await.unwrap();
+    let (two, two_index) = plan(&["x", "z"]);
+    hub.publish(&[("eu-1", &two)], &[b"z", &two_index]);
+    let offer = talk.offer().await;
+    let sent: Vec<_> = offer.inline.iter().map(|item| item.bytes.clone()).collect();
+    assert_eq!(sent, [two_index, b"z".to_vec()], "x is there already");
+    assert!(offer.roots.is_empty(), "the root was sent once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_of_another_cluster_is_refused() {
+    let (hub, _home) = Hub::start().await;
+    let (eu, us) = (hub.spoke("eu-1").await, hub.spoke("us-1").await);
+    let (one, one_index) = plan(&["x"]);
+    let (two, two_index) = plan(&["secret"]);
+    hub.publish(&[("eu-1", &one), ("us-1", &two)], &[b"x", b"secret", &one_index, &two_index]);
+    assert_eq!(fetch(&hub, &eu, &[Digest::of(b"x")]).await.unwrap(), [b"x"]);
+    assert_eq!(fetch(&hub, &us, &[Digest::of(b"secret")]).await.unwrap(), [b"secret"]);
+    let both = [Digest::of(b"x"), Digest::of(b"secret")];
+    assert_eq!(code(fetch(&hub, &eu, &both).await), Code::PermissionDenied);
+    let events = hub.state.look(|world| world.events.iter().map(|e| e.what.kind.clone()).collect::<Vec<_>>());
+    assert!(events.contains(&"ForeignContent".to_owned()), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_identity_with_an_old_one_or_with_another_uid_nothing_opens() {
+    let (hub, _home) = Hub::start().await;
+    assert_eq!(code(Talk::open(&hub, None).await), Code::Unauthenticated);
+    let spoke = hub.spoke("eu-1").await;
+    let mut other = Talk::hello(&hub, &spoke, hello("us-1")).await;
+    assert_eq!(code(other.next().await), Code::FailedPrecondition, "the uid must be the enrolled one");
+    let token = hub.token("eu-1", true, SOON);
+    let key = rcgen::KeyPair::generate().unwrap();
+    hub.enroll(&token, "eu-1", &uid("eu-1"), &key).await.unwrap();
+    assert_eq!(code(Talk::open(&hub, Some(&spoke)).await), Code::PermissionDenied, "it was replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_session_wins_and_a_report_is_acknowledged() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let mut old = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    let mut new = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    assert_eq!(code(old.next().await), Code::Aborted);
+    new.say(SpokeMessage::Report(Report {
+        boot_id: "boot".into(),
+        counter: 7,
+        as_of: jiff::Timestamp::now(),
+        plan: None,
+        full: true,
+        apps: vec![],
+        cleared: vec![],
+        unaccounted: vec![],
+        holds: vec![],
+        drift: vec![],
+        events: vec![],
+    }))
+    .await;
+    let ack = new.next().await.unwrap();
+    assert_eq!(ack, HubMessage::ReportAck { boot_id: "boot".into(), counter: 7 });
+    let status = hub.state.look(|world| world.clusters[&ClusterName::new("eu-1").unwrap()].clone());
+    assert!(status.connected && status.reported.is_some());
+    assert_eq!(status.kubernetes_version, "v1.37.2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_the_store_does_not_know_raises_ahead_and_a_forged_one_cuts() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let forged = Hello { held_head: Some(hub.state.signer.roots()[0].clone()), ..hello("eu-1") };
+    let mut talk = Talk::hello(&hub, &spoke, forged).await;
+    assert_eq!(code(talk.next().await), Code::PermissionDenied);
+    assert!(hub.state.ahead().is_none());
+    let (plan, index) = plan(&["x"]);
+    // Published, but not in the store: as after the restore of an old backup.
+    hub.publish(&[("eu-1", &plan)], &[b"x", &index]);
+    let envelope = hub.state.published.borrow().as_ref().unwrap().envelope.clone();
+    let mut talk = Talk::hello(&hub, &spoke, Hello { held_head: Some(envelope), ..hello("eu-1") }).await;
+    talk.offer().await;
+    assert!(hub.state.ahead().unwrap().contains("seq 1"));
+}
