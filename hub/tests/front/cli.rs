@@ -1,0 +1,190 @@
+//! `rimward get`, `describe` and `status` against a live hub: tables as in the
+//! manual, JSON as the API has it.
+
+use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rimward_hub::core::note::Severity;
+use rimward_hub::core::world::World;
+use rimward_proto::report::{ObjectReport, State};
+use serde_json::Value;
+
+use crate::cli_hub::LiveHub;
+use crate::fixture::*;
+
+fn fleet() -> World {
+    let now = Timestamp::now();
+    let mut world = world(now);
+    us_offline(&mut world, now);
+    world.drift.push_back((cluster("eu-1"), drift("d1", now)));
+    world.events.push_back(event("e1", "Rollback", "2026-11-23T12:00:00Z".parse().unwrap()));
+    world.clusters.get_mut(&cluster("eu-1")).unwrap().holds = vec![hold()];
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_as_in_the_manual() {
+    let mut world = fleet();
+    world.clusters.get_mut(&cluster("eu-1")).unwrap().holds.clear();
+    let hub = LiveHub::start(world);
+    let shows = async |args: &[&str], expected: &str| {
+        let ran = hub.run(args).await;
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{args:?}");
+        let seconds = |text: &str| text.replace("3s ", "2s ").replace("4s ", "2s ");
+        assert_eq!(seconds(&ran.out), expected, "{args:?}");
+    };
+    let clusters = "\
+NAME  STATE    APPS  DRIFT  PLAN  SEEN  CERT
+eu-1  Ready    1/1   0      41    2s    5d
+us-1  Offline  1/1   ?      40    14m   5d
+";
+    shows(&["get", "clusters"], clusters).await;
+    let apps = hub.run(&["get", "apps"]).await.out;
+    let start = "\
+TENANT    NAME  STATE    COMMIT   CLUSTERS  READY  MESSAGE
+payments  web   Offline  9f2c1ab  2         1      1 of 2 clusters: us-1: no stream since ";
+    assert!(apps.starts_with(start), "{apps}");
+    let line =
+        "eu-1 payments/web Deployment.apps/payments/web /spec/replicas 3→5 kubectl-scale Reverted 40ms\n";
+    shows(&["get", "drift"], line).await;
+    let events = "\
+TIME                  TYPE      CLUSTER  APP           OBJECT                  MESSAGE
+2026-11-23T12:00:00Z  Rollback  eu-1     payments/web  ConfigMap/payments/web  it happened
+";
+    shows(&["get", "events"], events).await;
+    shows(&["get", "clusters", "us-1", "-o", "name"], "cluster/us-1\n").await;
+    shows(&["get", "sources", "-o", "name"], "source/fleet\nsource/payments/apps\n").await;
+    shows(&["get", "holds"], "HOLD  REASON  APPS  CLUSTERS  OBJECTS  DIGEST  MESSAGE\n").await;
+    shows(&["get", "clusters", "--state", "Held"], "NAME  STATE  APPS  DRIFT  PLAN  SEEN  CERT\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_the_answer_of_the_api_and_yaml_means_the_same() {
+    let hub = LiveHub::start(fleet());
+    for (kind, path) in
+        [("clusters", "/clusters"), ("apps", "/apps"), ("drift", "/drift"), ("holds", "/holds")]
+    {
+        let (_, mut expected) = hub.server.get(path).await;
+        let mut json: Value = serde_json::from_str(&hub.run(&["get", kind, "-o", "json"]).await.out).unwrap();
+        let mut yaml: Value = serde_yaml::from_str(&hub.run(&["get", kind, "-o", "yaml"]).await.out).unwrap();
+        for value in [&mut expected, &mut json, &mut yaml] {
+            value["asOf"] = Value::Null;
+        }
+        if kind == "holds" || kind == "drift" || kind == "clusters" {
+            assert_eq!(json, expected, "{kind}");
+            assert_eq!(yaml, expected, "{kind}");
+        }
+        assert_eq!(json["items"][0]["name"], expected["items"][0]["name"]);
+    }
+    let wide = hub.run(&["get", "clusters", "-o", "wide"]).await.out;
+    assert!(
+        wide.starts_with("NAME  STATE    APPS  DRIFT  PLAN  SEEN  CERT  KUBERNETES  SPOKE  LABELS"),
+        "{wide}"
+    );
+    assert!(wide.contains("v1.37.2     0.1.0  env=prod"), "{wide}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_put_together() {
+    let mut world = fleet();
+    let known = world.clusters[&cluster("eu-1")].clone();
+    for n in 0..1_500 {
+        world.clusters.insert(cluster(&format!("c-{n:04}")), known.clone());
+    }
+    let hub = LiveHub::start(world);
+    let ran = hub.run(&["get", "clusters", "-o", "name"]).await;
+    assert_eq!(ran.out.lines().count(), 1_502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn describe_shows_notes_objects_and_events() {
+    let mut world = fleet();
+    let mut failed = report(State::Failed, "Denied", "policy p says no");
+    failed.exceptions = vec![ObjectReport {
+        key: key("ConfigMap", "web"),
+        reason: "Denied".into(),
+        message: "by\u{1b}[2Jp".into(),
+    }];
+    world.clusters.get_mut(&cluster("eu-1")).unwrap().apps.get_mut(&web()).unwrap().0 = failed;
+    let source = world.sources.get_mut(&apps_source()).unwrap();
+    source.notes =
+        vec![note(Severity::Error, "RW3004", "unknown field `namespce`, did you mean `namespace`?")];
+    let hub = LiveHub::start(world);
+    let text = hub.run(&["describe", "app/payments/web"]).await.out;
+    for expected in [
+        "app/payments/web\n  state             Failed\n  reason            Denied\n",
+        "  message           1 of 2 clusters: eu-1: policy p says no\n",
+        "  clusters.offline  1\n",
+        "notes:\n  error[RW3004]: unknown field `namespce`, did you mean `namespace`? --> web/rimward.yaml:5:3\n",
+        "  eu-1 payments/web ConfigMap/payments/web Denied: by\\u{1b}[2Jp\n",
+        "events:\n  2026-11-23T12:00:00Z  Rollback",
+    ] {
+        assert!(text.contains(expected), "{expected}\n---\n{text}");
+    }
+    let json: Value =
+        serde_json::from_str(&hub.run(&["describe", "cluster/eu-1", "-o", "json"]).await.out).unwrap();
+    assert_eq!((&json["kind"], &json["objects"][0]["reason"]), (&"Cluster".into(), &"Denied".into()));
+    let source = hub.run(&["describe", "source/payments/apps"]).await.out;
+    assert!(source.contains("reason      BadFile"), "{source}");
+    for reference in ["tenant/payments", "source/fleet", "cluster/us-1"] {
+        assert_eq!(hub.run(&["describe", reference]).await.code, 0, "{reference}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_what_is_wrong_first() {
+    let hub = LiveHub::start(fleet());
+    let text = hub.run(&["status"]).await.out;
+    let start = "acme  Held\n  1 of 5 parts: cluster/eu-1: 1 deletions of payments/web wait for: rimward approve sha256:";
+    assert!(text.starts_with(start), "{text}");
+    assert!(text.contains("clusters    2  (1 Held, 1 Offline)\n"), "{text}");
+    assert!(text.contains("published   41 (epoch 1), signed 6"), "{text}");
+    let json: Value = serde_json::from_str(&hub.run(&["status", "-o", "json"]).await.out).unwrap();
+    assert_eq!((&json["kind"], &json["holds"]), (&"Status".into(), &1.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_followed_within_two_hundred_milliseconds() {
+    let hub = LiveHub::start(fleet());
+    let mut child = hub.spawn(&["get", "drift", "-w"]);
+    let server = hub.server.clone();
+    let out = child.stdout.take().unwrap();
+    let took = tokio::task::spawn_blocking(move || {
+        let mut lines = BufReader::new(out).lines();
+        assert!(lines.next().unwrap().unwrap().contains("Reverted 40ms"));
+        // What was there is out; the stream opens right after.
+        std::thread::sleep(Duration::from_millis(300));
+        let started = Instant::now();
+        let mut second = drift("d2", Timestamp::now());
+        second.manager = "kubectl-edit".into();
+        server.change(|world| world.drift.push_back((cluster("eu-1"), second)));
+        assert!(lines.next().unwrap().unwrap().contains("kubectl-edit"));
+        started.elapsed()
+    });
+    let took = took.await.unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(took < Duration::from_millis(200), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_list_prints_what_changes() {
+    let hub = LiveHub::start(fleet());
+    let mut child = hub.spawn(&["get", "clusters", "-w"]);
+    let server = hub.server.clone();
+    let out = child.stdout.take().unwrap();
+    let lines = tokio::task::spawn_blocking(move || {
+        let mut lines = BufReader::new(out).lines().map(Result::unwrap);
+        let mut seen: Vec<String> = lines.by_ref().take(3).collect();
+        server.change(|_| {});
+        server.change(|world| world.clusters.get_mut(&cluster("us-1")).unwrap().connected = true);
+        seen.extend(lines.next());
+        seen
+    });
+    let lines = lines.await.unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines[0].starts_with("NAME") && lines[2].starts_with("us-1  Offline"), "{lines:?}");
+    assert!(lines[3].starts_with("us-1  Ready"), "only what changed: {lines:?}");
+}

@@ -1,0 +1,112 @@
+//! A hub in this process behind a real socket, and the real command run against
+//! it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rimward_hub::core::world::World;
+use rimward_hub::handle::{Action, ActionError};
+use rimward_proto::Digest;
+use rimward_proto::token::Token;
+use tempfile::TempDir;
+
+use crate::api::Server;
+
+/// A running hub. Its tasks answer everything with success, and remember it.
+pub struct LiveHub {
+    pub socket: PathBuf,
+    pub server: Arc<Server>,
+    pub asked: Arc<Mutex<Vec<String>>>,
+    pub folder: Arc<TempDir>,
+}
+
+impl LiveHub {
+    pub fn start(world: World) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(folder, world)
+    }
+
+    /// A hub in the place of another that is dead.
+    pub fn start_in(folder: Arc<TempDir>, world: World) -> Self {
+        let socket = folder.path().join("admin.sock");
+        // What a killed hub leaves is removed by the next, as the daemon does.
+        let _ = std::fs::remove_file(&socket);
+        let mut server = Server::new(world);
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let router = server.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (_, none) = tokio::sync::mpsc::channel(1);
+        let (mut actions, heard) = (std::mem::replace(&mut server.actions, none), asked.clone());
+        tokio::spawn(async move {
+            while let Some(action) = actions.recv().await {
+                let said = answer(action);
+                heard.lock().unwrap().push(said);
+            }
+        });
+        Self { socket, server: Arc::new(server), asked, folder }
+    }
+
+    /// Runs the command to its end.
+    pub async fn run(&self, args: &[&str]) -> Ran {
+        let command = command(&self.socket, args);
+        tokio::task::spawn_blocking(move || finish(command, "")).await.unwrap()
+    }
+
+    /// Starts the command, its output piped.
+    pub fn spawn(&self, args: &[&str]) -> std::process::Child {
+        command(&self.socket, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// A token of the right form; of no use anywhere.
+pub fn token() -> String {
+    let digest = Digest::of(b"x");
+    Token { id: "0123456789abcdef".into(), secret: [7; 32], ca: digest, root: digest }.reveal()
+}
+
+fn answer(action: Action) -> String {
+    match action {
+        Action::Reconcile { sources, reply } => {
+            reply.send(Ok(())).unwrap();
+            format!("reconcile {sources:?}")
+        }
+        Action::IssueToken { cluster, ttl, replace, reply } => {
+            let taken = cluster.as_str() == "eu-1" && !replace;
+            let conflict =
+                || ActionError::Conflict("eu-1 is enrolled already; --replace takes its place".into());
+            reply.send(if taken { Err(conflict()) } else { Ok(token()) }).unwrap();
+            format!("token {cluster} {ttl:?} {replace}")
+        }
+        Action::Approve { digest, reason, reply, .. } => {
+            reply.send(Ok(())).unwrap();
+            format!("approve {digest} {reason}")
+        }
+    }
+}
+
+/// The command against a socket, with nothing else of this process's environment that it looks at.
+pub fn command(socket: &std::path::Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rimward"));
+    command.args(args).env("RIMWARD_HUB", format!("unix:{}", socket.display())).env_remove("NO_COLOR");
+    command
+}
+
+/// What a run said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn finish(mut command: Command, input: &str) -> Ran {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+}
