@@ -1,0 +1,54 @@
+//! `delta`: 1% of 2,000 objects changed in one commit: what is written and what
+//! is sent, by the API server's audit log and the spoke's content store.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rimward_e2e::bench::bulk::{Bulk, OBJECTS};
+use rimward_e2e::bench::{Figures, main as bench};
+
+const CHANGED: usize = OBJECTS / 100;
+
+fn main() -> std::process::ExitCode {
+    bench(run())
+}
+
+async fn run() -> anyhow::Result<Figures> {
+    let mut bulk = Bulk::start().await?;
+    bulk.fill().await?;
+    let content = bulk.rig.sites[0].spoke().data().to_owned();
+    let held = files_below(&content)?;
+    let start = Timestamp::now();
+    let commit = bulk.commit((0..CHANGED).map(|i| i * 100), 2)?;
+    let time = bulk.settle(&commit).await?;
+    let audit = bulk.rig.sites[0].plane().audit().await?.since(start).mutating();
+    let patches = audit.clone().resource("configmaps").filter(|event| event.impersonated.is_some()).count();
+    let others = audit.count() - patches;
+    let received = files_below(&content)?.difference(&held).count();
+    let mut figures = Figures::default();
+    figures.tell("delta_time", time.as_secs_f64() * 1000.0, "ms");
+    figures.at_most("delta_patches_per_changed", patches as f64 / CHANGED as f64, "requests", 1.05);
+    figures.at_most("delta_other_writes", others as f64, "requests", 1.0);
+    // The bundle's index and the plan come with the objects.
+    figures.at_most("delta_content_received", received as f64, "files", (CHANGED + 2) as f64);
+    Ok(figures)
+}
+
+/// Names of the files that are named by a digest.
+fn files_below(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let (entry, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if kind.is_dir() {
+                folders.push(entry);
+            } else if name.len() >= 62 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+                found.insert(name);
+            }
+        }
+    }
+    Ok(found)
+}

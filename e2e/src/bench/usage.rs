@@ -1,0 +1,33 @@
+//! What a process has cost so far, from /proc.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Clock ticks a second in /proc: fixed at 100 in Linux's user interface.
+const TICKS: u64 = 100;
+
+/// CPU time and memory of a process at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// User and system time since it started.
+    pub cpu: Duration,
+    /// Resident memory, bytes.
+    pub rss: u64,
+}
+
+impl Usage {
+    /// Of the process `pid`, now.
+    pub fn of(pid: u32) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name in parentheses may hold anything; the fields after it may not.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).context("/proc stat");
+        let ticks = number(11)? + number(12)?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc status")?;
+        let kib: u64 = rss.trim().trim_end_matches(" kB").trim().parse()?;
+        Ok(Self { cpu: Duration::from_millis(ticks * 1000 / TICKS), rss: kib * 1024 })
+    }
+}

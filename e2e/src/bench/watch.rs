@@ -1,0 +1,58 @@
+//! Sees a value change at watch latency: polling would load the API server that
+//! is being measured.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+
+/// The values that one key of one ConfigMap takes, as they are seen.
+pub struct Values {
+    seen: mpsc::UnboundedReceiver<(String, Instant)>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Values {
+    /// Starts to watch.
+    pub fn watch(client: Client, namespace: &str, name: &str, key: &str) -> Self {
+        let api: Api<ConfigMap> = Api::namespaced(client, namespace);
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let (key, (send, seen)) = (key.to_owned(), mpsc::unbounded_channel());
+        let task = tokio::spawn(async move {
+            let stream = watcher(api, config).default_backoff().applied_objects();
+            pin_mut!(stream);
+            while let Some(event) = stream.next().await {
+                let value = event.ok().and_then(|map| map.data).and_then(|mut data| data.remove(&key));
+                if let Some(value) = value
+                    && send.send((value, Instant::now())).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Self { seen, task }
+    }
+
+    /// Waits for a value; when it was seen.
+    pub async fn until(&mut self, wanted: &str, limit: Duration) -> Result<Instant> {
+        let search = async {
+            while let Some((value, time)) = self.seen.recv().await {
+                if value == wanted {
+                    return Ok(time);
+                }
+            }
+            bail!("the watch ended")
+        };
+        tokio::time::timeout(limit, search).await.with_context(|| format!("never saw {wanted:?}"))?
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
