@@ -1,0 +1,97 @@
+//! `rimward enroll --kube-context` on a real API server: everything is applied
+//! with the rights of whoever asks, and twice is as good as once.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::Result;
+use rimward_e2e::control_plane::{ControlPlane, Options};
+use rimward_e2e::process::{self, Program};
+use rimward_e2e::rig::Rig;
+
+/// Bound of one run of the command.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What `enroll` applies, as its lines say it.
+const APPLIED: [&str; 15] = [
+    "Namespace/rimward-system",
+    "Namespace/rimward-tenants",
+    "ServiceAccount/rimward-system/rimward-spoke",
+    "ClusterRole/rimward-spoke",
+    "ClusterRoleBinding/rimward-spoke",
+    "Role/rimward-tenants/rimward-spoke",
+    "RoleBinding/rimward-tenants/rimward-spoke",
+    "Role/rimward-system/rimward-spoke",
+    "RoleBinding/rimward-system/rimward-spoke",
+    "FlowSchema/rimward-spoke",
+    "FlowSchema/rimward-tenants",
+    "ConfigMap/rimward-system/rimward-spoke",
+    "Secret/rimward-system/rimward-spoke-token",
+    "Deployment/rimward-system/rimward-spoke",
+    "waiting for the spoke of eu-1 to connect",
+];
+
+async fn enroll(rig: &Rig, kubeconfig: &Path, context: &str) -> Result<Output> {
+    let mut command = Program::Cli.command()?;
+    // There is no kubelet, so the spoke never comes: the shortest wait for it will do.
+    command.args(["enroll", "eu-1", "--kube-context", context, "--wait=1s"]);
+    command.env("RIMWARD_HUB", rig.hub.socket()).env("KUBECONFIG", kubeconfig);
+    tokio::task::spawn_blocking(move || process::run(command, LIMIT)).await?
+}
+
+#[tokio::test]
+async fn enroll_applies_the_spoke_and_again_changes_only_the_token() -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let rig = Rig::hub_only().await?;
+    let version = "-o=jsonpath={.metadata.resourceVersion}";
+    let versions = || -> Result<[String; 2]> {
+        let deployment = [
+            "get",
+            "deployment",
+            "rimward-spoke",
+            "-n",
+            "rimward-system",
+            "-o=jsonpath={.metadata.generation}",
+        ];
+        Ok([plane.kubectl(&["get", "clusterrole", "rimward-spoke", version])?, plane.kubectl(&deployment)?])
+    };
+    let mut before = None;
+    for _ in 0..2 {
+        let output = enroll(&rig, &plane.kubeconfig(), "e2e").await?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        let lines: Vec<&str> = said.lines().map(|line| line.trim_end_matches(" applied")).collect();
+        assert_eq!(lines[..APPLIED.len()], APPLIED, "{said}");
+        assert!(!said.contains("rw1."), "the token is shown");
+        assert!(output.stdout.is_empty());
+        let now = versions()?;
+        assert_eq!(*before.get_or_insert(now.clone()), now, "an apply that changes nothing wrote something");
+    }
+    let token =
+        ["get", "secret", "rimward-spoke-token", "-n", "rimward-system", "-o", "jsonpath={.data.token}"];
+    assert!(plane.kubectl(&token)?.len() > 100);
+    let config = ["get", "configmap", "rimward-spoke", "-n", "rimward-system", "-o", "yaml"];
+    let config = plane.kubectl(&config)?;
+    assert!(config.contains(&format!("hub: \"{}\"", rig.hub.address)), "{config}");
+    assert!(config.contains("cluster: \"eu-1\""), "{config}");
+    without_rights(&plane).await
+}
+
+/// No token is made for a cluster that cannot be reached or does not let this user in.
+async fn without_rights(plane: &ControlPlane) -> Result<()> {
+    let rig = Rig::hub_only().await?;
+    let output = enroll(&rig, &plane.kubeconfig(), "no-such-context").await?;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let nobody = plane.kubeconfig_for_service_account("default", "default").await?;
+    let output = enroll(&rig, &nobody, "e2e").await?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("e2e: kube-system: ") && said.contains("system:serviceaccount:default:default"),
+        "{said}"
+    );
+    let events = rig.hub.cli_ok(&["get", "events"]).await?;
+    assert!(!events.contains("TokenIssued"), "{events}");
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Rights: the spoke has what its installation gives it and no more, and does
+//! for a tenant only what the tenant's account may do.
+
+use anyhow::{Context, Result, ensure};
+use rimward_e2e::rig::live::{self, config_map, core, grouped};
+use rimward_e2e::rig::{Rig, SPOKE_ACCOUNT, Story, eventually, files};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_spoke_may_what_its_tenants_may() -> Result<()> {
+    let mut rig = Rig::start(&["eu-1"]).await?;
+    rig.sites[0].make_namespace("here-before").await?;
+    let before = rig.sites[0].there(&live::namespace("here-before")).await?;
+    let repo = rig.tenant("payments", &["payments", "here-before", "payments-*"])?;
+    let map = files::config_map("web", "a", "1");
+    let (web, old) = (files::app("web", "payments"), files::app("old", "here-before"));
+    let first = [
+        ("web/rimward.yaml", Some(&*web)),
+        ("web/web.yaml", Some(&*map)),
+        ("old/rimward.yaml", Some(&*old)),
+        ("old/web.yaml", Some(&*map)),
+    ];
+    rig.ship(&repo, "payments/web", &first).await?;
+    rig.wait_ready("payments/old").await?;
+
+    let mut story = Story::begin();
+    story.tell("namespace, account and binding are made from the plan", made(&rig)).await;
+    story.tell("a namespace that was there is bound and not relabelled", bound(&rig, &before)).await;
+    story.tell("every request for an object is the tenant's", impersonated(&mut rig)).await;
+    story.tell("the spoke's own account may not touch objects", powerless(&mut rig)).await;
+    story.tell("a tenant with `view` is told what it lacks", view_only(&rig)).await;
+    story.tell("a namespace that is not there and not named", missing(&rig)).await;
+    story.tell("another tenant's namespace stays out of reach", other_tenant(&mut rig)).await;
+    story.tell("the spoke is no admin", no_admin(&mut rig)).await;
+    story.end()
+}
+
+const TENANT: &str = "system:serviceaccount:rimward-tenants:payments";
+
+async fn made(rig: &Rig) -> Result<()> {
+    let site = &rig.sites[0];
+    site.there(&live::namespace("payments")).await?;
+    site.there(&core("rimward-tenants", "serviceaccounts", "payments")).await?;
+    let binding = binding(rig, "payments").await?;
+    ensure!(
+        binding["roleRef"]["kind"] == "ClusterRole" && binding["roleRef"]["name"] == "edit",
+        "{binding:#}"
+    );
+    Ok(())
+}
+
+/// The one RoleBinding of a namespace that is for the tenant payments.
+async fn binding(rig: &Rig, namespace: &str) -> Result<Value> {
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
+    let list = rig.sites[0].there(&path).await?;
+    let account = json!([{"kind": "ServiceAccount", "name": "payments", "namespace": "rimward-tenants"}]);
+    let all = list["items"].as_array().cloned().unwrap_or_default();
+    let ours: Vec<_> = all.into_iter().filter(|binding| binding["subjects"] == account).collect();
+    ensure!(ours.len() == 1, "{list:#}");
+    Ok(ours[0].clone())
+}
+
+async fn bound(rig: &Rig, before: &Value) -> Result<()> {
+    binding(rig, "here-before").await?;
+    let after = rig.sites[0].there(&live::namespace("here-before")).await?;
+    ensure!(after["metadata"] == before["metadata"], "{before:#}\n{after:#}");
+    rig.sites[0].there(&config_map("here-before", "web")).await?;
+    Ok(())
+}
+
+async fn impersonated(rig: &mut Rig) -> Result<()> {
+    rig.sites[0].assert_impersonated().await?;
+    let all = rig.sites[0].plane().audit().await?.user(SPOKE_ACCOUNT).mutating().name("web");
+    ensure!(all.count() >= 2, "{all}");
+    ensure!(all.clone().impersonating(TENANT).count() == all.count(), "{all}");
+    Ok(())
+}
+
+/// Asked under its own name it is refused, so the impersonation is no courtesy.
+async fn powerless(rig: &mut Rig) -> Result<()> {
+    let plane = rig.sites[0].plane();
+    for (verb, what) in [
+        ("get", "configmaps"),
+        ("create", "configmaps"),
+        ("delete", "deployments.apps"),
+        ("get", "secrets"),
+        ("create", "pods"),
+    ] {
+        let asked = ["auth", "can-i", verb, what, "-n", "payments", "--as", SPOKE_ACCOUNT];
+        let answer = plane.kubectl(&asked);
+        ensure!(answer.is_err(), "{verb} {what}: {answer:?}");
+    }
+    Ok(())
+}
+
+async fn no_admin(rig: &mut Rig) -> Result<()> {
+    let plane = rig.sites[0].plane();
+    for (verb, what) in [
+        ("delete", "namespaces"),
+        ("update", "namespaces"),
+        ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
+        ("escalate", "clusterroles.rbac.authorization.k8s.io"),
+        ("impersonate", "users"),
+        ("impersonate", "groups"),
+        ("get", "secrets"),
+        ("create", "validatingwebhookconfigurations.admissionregistration.k8s.io"),
+    ] {
+        let answer =
+            plane.kubectl(&["auth", "can-i", verb, what, "-n", "kube-system", "--as", SPOKE_ACCOUNT]);
+        ensure!(answer.is_err(), "{verb} {what}: {answer:?}");
+    }
+    let kube_system =
+        ["auth", "can-i", "impersonate", "serviceaccounts", "-n", "kube-system", "--as", SPOKE_ACCOUNT];
+    ensure!(plane.kubectl(&kube_system).is_err(), "it may impersonate kube-system's accounts");
+    let bind = [
+        "auth",
+        "can-i",
+        "bind",
+        "clusterroles.rbac.authorization.k8s.io/cluster-admin",
+        "--as",
+        SPOKE_ACCOUNT,
+    ];
+    ensure!(plane.kubectl(&bind).is_err(), "it may bind cluster-admin");
+    Ok(())
+}
+
+async fn view_only(rig: &Rig) -> Result<()> {
+    let repo = rig.tenant_repo("tenants/reader")?;
+    let text = files::tenant("reader", repo.url(), &["reader"]) + "  role: view\n";
+    rig.fleet.commit(&[("tenants/reader.yaml", Some(&text))], "reader")?;
+    let (app, map) = (files::app("web", "reader"), files::config_map("web", "a", "1"));
+    repo.commit(&[("rimward.yaml", Some(&app)), ("web.yaml", Some(&map))], "web")?;
+    rig.reconcile().await?;
+    let found = eventually("Forbidden to be reported", || async {
+        let described = rig.hub.describe("app/reader/web").await?;
+        let objects = described["objects"].as_array().cloned().unwrap_or_default();
+        Ok(objects.into_iter().find(|object| object["reason"] == "Forbidden"))
+    });
+    let object = found.await.context("the App reader/web")?;
+    ensure!(
+        object["object"]["kind"] == "ConfigMap" && object["object"]["namespace"] == "reader",
+        "{object:#}"
+    );
+    let message = object["message"].as_str().unwrap_or_default();
+    for word in ["patch", "configmaps", "reader"] {
+        ensure!(message.contains(word), "no {word}: {message}");
+    }
+    let waited = rig.hub.say(&["wait", "app/reader/web", "--timeout", "5s"]).await?;
+    ensure!(waited.code == 1, "{waited:?}");
+    ensure!(rig.sites[0].get(&config_map("reader", "web")).await?.is_none(), "it was made nevertheless");
+    Ok(())
+}
+
+/// `payments-*` is a bound, not a name: such a namespace is not made by guessing.
+async fn missing(rig: &Rig) -> Result<()> {
+    let repo = rig.tenant_repo("tenants/glob")?;
+    let text = files::tenant("glob", repo.url(), &["glob", "glob-*"]);
+    rig.fleet.commit(&[("tenants/glob.yaml", Some(&text))], "glob")?;
+    let (app, map) = (files::app("web", "glob-7"), files::config_map("web", "a", "1"));
+    repo.commit(&[("rimward.yaml", Some(&app)), ("web.yaml", Some(&map))], "web")?;
+    rig.reconcile().await?;
+    let missing = eventually("NamespaceMissing to be reported", || async {
+        let described = rig.hub.describe("app/glob/web").await?;
+        Ok((described.to_string().contains("NamespaceMissing")).then_some(()))
+    });
+    if let Err(error) = missing.await {
+        return Err(error.context(format!("{:#}", rig.hub.describe("app/glob/web").await?)));
+    }
+    ensure!(rig.sites[0].get(&live::namespace("glob-7")).await?.is_none(), "it was made");
+    rig.sites[0].make_namespace("glob-7").await?;
+    rig.sites[0].until(&config_map("glob-7", "web"), "there", |found| found.is_some()).await?;
+    eventually("the App to be Ready", || async {
+        Ok((rig.hub.describe("app/glob/web").await?["state"] == "Ready").then_some(()))
+    })
+    .await
+}
+
+/// The account of one tenant has no right where another one's objects are.
+async fn other_tenant(rig: &mut Rig) -> Result<()> {
+    let asked = ["auth", "can-i", "get", "configmaps", "-n", "glob", "--as", TENANT];
+    ensure!(rig.sites[0].plane().kubectl(&asked).is_err(), "payments reads glob");
+    let binding = grouped("rbac.authorization.k8s.io/v1", "glob", "rolebindings", "");
+    let list = rig.sites[0].there(binding.trim_end_matches('/')).await?;
+    ensure!(!list.to_string().contains("\"payments\""), "{list:#}");
+    Ok(())
+}
