@@ -15,10 +15,10 @@ use gix::remote::fetch::{Status, Tags};
 use gix::remote::{Direction, ref_map};
 use gix::{ObjectId, Repository};
 
-use super::compact;
 use super::tls::Tls;
 use super::tree::{self, Snapshot, reference_text};
 use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, SourceError, check_url};
+use super::{compact, stale};
 use crate::core::model::{GitRef, GitSpec, SourceId};
 
 /// How often a running fetch is checked against its limits.
@@ -29,9 +29,16 @@ const WATCH: Duration = Duration::from_millis(250);
 pub struct Mirrors {
     folder: PathBuf,
     credentials: PathBuf,
-    busy: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    busy: Mutex<HashMap<String, Arc<Mutex<Turn>>>>,
     tls: Tls,
     packs: usize,
+}
+
+/// Whose turn it is with a mirror.
+#[derive(Debug, Default)]
+struct Turn {
+    /// What a killed hub left in it was removed.
+    swept: bool,
 }
 
 /// One look at a source.
@@ -71,10 +78,14 @@ impl Mirrors {
         let server = check_url(&git.url)?;
         let name = Credentials::mirror_name(&git.url, git.credentials.as_deref());
         let lock = self.lock(&name);
-        let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let held = look.held.and_then(|held| ObjectId::from_hex(held.tree.commit.as_bytes()).ok());
         let path = self.folder.join(name);
         compact::recover(&path);
+        if !turn.swept {
+            stale::sweep(&path);
+            turn.swept = true;
+        }
         let repo = open_or_make(&path).map_err(|error| local(git, &error))?;
         let pinned = pinned(git)?.filter(|id| repo.has_object(id));
         let commit = match pinned {
@@ -148,7 +159,7 @@ impl Mirrors {
         Ok(())
     }
 
-    fn lock(&self, name: &str) -> Arc<Mutex<()>> {
+    fn lock(&self, name: &str) -> Arc<Mutex<Turn>> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(busy.entry(name.to_owned()).or_default())
     }

@@ -7,6 +7,7 @@ mod compact;
 mod credentials;
 mod error;
 mod mirror;
+mod stale;
 mod tls;
 mod tree;
 
