@@ -32,6 +32,7 @@ async fn a_spoke_may_what_its_tenants_may() -> Result<()> {
     story.tell("a namespace that is not there and not named", missing(&rig)).await;
     story.tell("another tenant's namespace stays out of reach", other_tenant(&mut rig)).await;
     story.tell("the spoke is no admin", no_admin(&mut rig)).await;
+    story.tell("and a request under its own name would be seen", bare_is_seen(&mut rig)).await;
     story.end()
 }
 
@@ -182,5 +183,21 @@ async fn other_tenant(rig: &mut Rig) -> Result<()> {
     let binding = grouped("rbac.authorization.k8s.io/v1", "glob", "rolebindings", "");
     let list = rig.sites[0].there(binding.trim_end_matches('/')).await?;
     ensure!(!list.to_string().contains("\"payments\""), "{list:#}");
+    Ok(())
+}
+
+/// The proof that `assert_impersonated` can fail: one bare request, made here with the spoke's own token. One whose
+/// impersonation is refused is none.
+async fn bare_is_seen(rig: &mut Rig) -> Result<()> {
+    let site = &mut rig.sites[0];
+    let token = site.plane().kubeconfig_for_service_account("rimward-system", "rimward-spoke").await?;
+    let token = token.display().to_string();
+    let get = ["--kubeconfig", &token, "get", "configmaps", "-n", "payments"];
+    let as_other = [&get[..], &["--as", "system:serviceaccount:kube-system:default"]].concat();
+    ensure!(site.plane().kubectl(&as_other).is_err(), "it impersonates accounts of kube-system");
+    site.assert_impersonated().await?;
+    ensure!(site.plane().kubectl(&get).is_err(), "it reads objects as itself");
+    let seen = site.assert_impersonated().await;
+    ensure!(seen.is_err_and(|error| error.to_string().contains("configmaps")), "it was not seen");
     Ok(())
 }

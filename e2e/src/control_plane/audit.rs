@@ -36,8 +36,8 @@ pub struct AuditEvent {
     pub user_agent: String,
     /// HTTP status of the answer.
     pub code: u16,
-    /// What the server said of a refusal, or empty.
-    pub message: String,
+    /// What was authorised, `allow` or `forbid`; empty if it did not come to that, as when an impersonation is refused.
+    pub decision: String,
     /// When the request arrived.
     pub received: Timestamp,
     /// When it was answered.
@@ -79,7 +79,7 @@ impl AuditEvent {
             uri: text("/requestURI"),
             user_agent: text("/userAgent"),
             code: code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
-            message: text("/responseStatus/message"),
+            decision: text("/annotations/authorization.k8s.io~1decision"),
             received: time("/requestReceivedTimestamp")?,
             answered: time("/stageTimestamp")?,
             verb,

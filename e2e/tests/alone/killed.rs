@@ -21,6 +21,7 @@ const KILLS: u32 = 4;
 /// Tells the scenarios.
 pub async fn tell(story: &mut Story, rig: &mut Rig, repo: &GitRepo) {
     story.tell("the hub is killed while it publishes", while_publishing(rig, repo)).await;
+    story.tell("Git's locks that a killed hub left are no obstacle", locks_left(rig, repo)).await;
     story.tell("the spoke is killed while it applies", while_applying(rig, repo)).await;
     story.tell("the spoke is killed while it prunes", while_pruning(rig, repo)).await;
 }
@@ -50,6 +51,24 @@ async fn while_publishing(rig: &mut Rig, repo: &GitRepo) -> Result<()> {
     for bad in ["Equivocation", "Rollback", "Ahead"] {
         ensure!(!events.contains(bad), "{bad} in {events}");
     }
+    Ok(())
+}
+
+/// As a hub leaves them that is killed between taking a ref's lock and letting it go.
+async fn locks_left(rig: &mut Rig, repo: &GitRepo) -> Result<()> {
+    rig.hub.kill()?;
+    let mut locks = Vec::new();
+    for mirror in std::fs::read_dir(rig.hub.data().join("git"))? {
+        locks.push(mirror?.path().join("refs/rimward/remote/heads/main.lock"));
+    }
+    ensure!(locks.len() >= 2, "no mirrors: {locks:?}");
+    for lock in &locks {
+        std::fs::write(lock, "")?;
+    }
+    rig.hub.start().await?;
+    let text = files::config_map("one", "key", "past the locks");
+    rig.ship(repo, "payments/web", &[("web/one.yaml", Some(&text))]).await?;
+    ensure!(!locks.iter().any(|lock| lock.exists()), "a lock is still there");
     Ok(())
 }
 
