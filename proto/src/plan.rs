@@ -59,6 +59,10 @@ pub struct PlanBundle {
     pub health: Health,
     /// How much may be deleted.
     pub deletion: Deletion,
+    /// Former names of the App in the same tenant: what they left behind is this App's, and nothing is deleted for
+    /// the rename.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formerly: Vec<AppName>,
 }
 
 /// A tombstone: the App is to be removed, inside the budget.

@@ -122,6 +122,19 @@ pub struct AppReport {
     pub ready: u64,
     /// At most [`crate::limits::REPORT_EXCEPTIONS`] of the rest.
     pub exceptions: Vec<ObjectReport>,
+    /// At most [`crate::limits::REPORT_EXCEPTIONS`] of the objects that were there before and were taken over.
+    #[serde(default)]
+    pub taken: Vec<TakenReport>,
+}
+
+/// An object that existed before it was ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenReport {
+    /// Which object.
+    pub key: ObjectKey,
+    /// The field managers it was taken from, the latest writer first.
+    pub managers: Vec<String>,
 }
 
 /// One object that is not as it should be.
@@ -134,6 +147,12 @@ pub struct ObjectReport {
     pub reason: String,
     /// For people; never of a Secret.
     pub message: String,
+    /// Of an object that is there and not ours: its field managers, the latest writer first.
+    #[serde(default)]
+    pub managers: Vec<String>,
+    /// Of an object that is there and not ours: what taking it over would change.
+    #[serde(default)]
+    pub fields: Vec<FieldDrift>,
 }
 
 /// Deletions that wait for an approval bound to `digest`.

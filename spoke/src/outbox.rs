@@ -173,6 +173,7 @@ mod tests {
             objects: 1,
             ready: 1,
             exceptions: Vec::new(),
+            taken: Vec::new(),
         }
     }
 

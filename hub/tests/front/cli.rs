@@ -105,6 +105,8 @@ async fn describe_shows_notes_objects_and_events() {
         key: key("ConfigMap", "web"),
         reason: "Denied".into(),
         message: "by\u{1b}[2Jp".into(),
+        managers: vec![],
+        fields: vec![],
     }];
     world.clusters.get_mut(&cluster("eu-1")).unwrap().apps.get_mut(&web()).unwrap().0 = failed;
     let source = world.sources.get_mut(&apps_source()).unwrap();

@@ -75,6 +75,7 @@ pub fn plan_bundle(id: &AppId, digest: Digest) -> PlanBundle {
         takeover: Takeover::Refuse,
         health: Health { timeout_seconds: 300, cel: vec![] },
         deletion: Deletion { max_per_plan: 20, protect: vec![] },
+        formerly: vec![],
     }
 }
 
@@ -133,6 +134,7 @@ pub fn report(state: State, reason: &str, message: &str) -> AppReport {
         objects: 2,
         ready: if state == State::Ready { 2 } else { 1 },
         exceptions: vec![],
+        taken: vec![],
     }
 }
 

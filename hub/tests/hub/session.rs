@@ -102,6 +102,7 @@ fn plan(objects: &[&str]) -> (Plan, Vec<u8>) {
         takeover: Takeover::Refuse,
         health: Health { timeout_seconds: 300, cel: vec![] },
         deletion: Deletion { max_per_plan: 20, protect: vec![] },
+        formerly: vec![],
     };
     (Plan { bundles: vec![bundle], ..Plan::default() }, bytes)
 }

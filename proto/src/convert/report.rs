@@ -8,7 +8,7 @@ use crate::limits;
 use crate::object::ObjectKey;
 use crate::report::{
     AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport,
-    ObjectReport, Report, State,
+    ObjectReport, Report, State, TakenReport,
 };
 use crate::wire;
 
@@ -78,11 +78,13 @@ fn app_to_wire(app: AppReport) -> wire::AppReport {
         objects: app.objects,
         ready: app.ready,
         exceptions: app.exceptions.into_iter().map(object_to_wire).collect(),
+        taken: app.taken.into_iter().map(taken_to_wire).collect(),
     }
 }
 
 fn app_from_wire(app: wire::AppReport) -> Result<AppReport> {
     at_most(&app.exceptions, limits::REPORT_EXCEPTIONS, "exceptions")?;
+    at_most(&app.taken, limits::REPORT_EXCEPTIONS, "objects taken over")?;
     Ok(AppReport {
         id: id_from_wire(required(app.id, "app id")?)?,
         bundle: app.bundle.map(|bytes| digest(&bytes, "bundle")).transpose()?,
@@ -92,15 +94,47 @@ fn app_from_wire(app: wire::AppReport) -> Result<AppReport> {
         objects: app.objects,
         ready: app.ready,
         exceptions: app.exceptions.into_iter().map(object_from_wire).collect::<Result<_>>()?,
+        taken: app.taken.into_iter().map(taken_from_wire).collect::<Result<_>>()?,
     })
 }
 
 fn object_to_wire(object: ObjectReport) -> wire::ObjectReport {
-    wire::ObjectReport { key: Some(key_to_wire(object.key)), reason: object.reason, message: object.message }
+    wire::ObjectReport {
+        key: Some(key_to_wire(object.key)),
+        reason: object.reason,
+        message: object.message,
+        managers: object.managers,
+        fields: object.fields.into_iter().map(field_to_wire).collect(),
+    }
 }
 
 fn object_from_wire(object: wire::ObjectReport) -> Result<ObjectReport> {
-    Ok(ObjectReport { key: key_from_wire(object.key)?, reason: object.reason, message: object.message })
+    at_most(&object.fields, limits::REPORT_EXCEPTIONS, "fields of an object")?;
+    Ok(ObjectReport {
+        key: key_from_wire(object.key)?,
+        reason: object.reason,
+        message: object.message,
+        managers: object.managers,
+        fields: object.fields.into_iter().map(field_from_wire).collect(),
+    })
+}
+
+fn taken_to_wire(taken: TakenReport) -> wire::Taken {
+    wire::Taken { key: Some(key_to_wire(taken.key)), managers: taken.managers }
+}
+
+fn taken_from_wire(taken: wire::Taken) -> Result<TakenReport> {
+    Ok(TakenReport { key: key_from_wire(taken.key)?, managers: taken.managers })
+}
+
+fn field_to_wire(field: FieldDrift) -> wire::FieldDrift {
+    let FieldDrift { path, wanted, found, redacted } = field;
+    wire::FieldDrift { path, wanted, found, redacted }
+}
+
+fn field_from_wire(field: wire::FieldDrift) -> FieldDrift {
+    let wire::FieldDrift { path, wanted, found, redacted } = field;
+    FieldDrift { path, wanted, found, redacted }
 }
 
 fn hold_to_wire(hold: HoldReport) -> wire::Hold {
@@ -133,12 +167,6 @@ fn drift_to_wire(drift: DriftReport) -> wire::Drift {
         DriftAction::Reverted => "Reverted",
         DriftAction::Reported => "Reported",
     };
-    let field = |field: FieldDrift| wire::FieldDrift {
-        path: field.path,
-        wanted: field.wanted,
-        found: field.found,
-        redacted: field.redacted,
-    };
     wire::Drift {
         id: drift.id,
         app: Some(id_to_wire(drift.app)),
@@ -149,18 +177,12 @@ fn drift_to_wire(drift: DriftReport) -> wire::Drift {
         manager: drift.manager,
         action: action.to_owned(),
         restored_millis: drift.restored_millis,
-        fields: drift.fields.into_iter().map(field).collect(),
+        fields: drift.fields.into_iter().map(field_to_wire).collect(),
     }
 }
 
 fn drift_from_wire(drift: wire::Drift) -> Result<DriftReport> {
     at_most(&drift.fields, limits::REPORT_EXCEPTIONS, "drift fields")?;
-    let field = |field: wire::FieldDrift| FieldDrift {
-        path: field.path,
-        wanted: field.wanted,
-        found: field.found,
-        redacted: field.redacted,
-    };
     Ok(DriftReport {
         id: drift.id,
         app: id_from_wire(required(drift.app, "app id")?)?,
@@ -180,7 +202,7 @@ fn drift_from_wire(drift: wire::Drift) -> Result<DriftReport> {
             _ => return Err(ConvertError::Invalid("drift action")),
         },
         restored_millis: drift.restored_millis,
-        fields: drift.fields.into_iter().map(field).collect(),
+        fields: drift.fields.into_iter().map(field_from_wire).collect(),
     })
 }
 

@@ -174,6 +174,7 @@ impl State {
             objects: entries.len() as u64,
             ready,
             exceptions: tally.exceptions,
+            taken: Vec::new(),
         })
     }
 
@@ -275,6 +276,8 @@ impl Tally {
                 key: key.clone(),
                 reason: found.reason.clone(),
                 message: message.clone(),
+                managers: Vec::new(),
+                fields: Vec::new(),
             });
         }
         if self.worst.as_ref().is_none_or(|worst| found.grade > worst.grade) {

@@ -146,10 +146,11 @@ fn same_but_commit(a: &PlanBundle, b: &PlanBundle) -> bool {
         takeover,
         health,
         deletion,
+        formerly,
     } = a;
     (digest, tenant, app, bytes, objects) == (&b.digest, &b.tenant, &b.app, &b.bytes, &b.objects)
         && (service_account, role) == (&b.service_account, &b.role)
         && (namespaces, allow, deny) == (&b.namespaces, &b.allow, &b.deny)
         && (depends_on, drift, takeover) == (&b.depends_on, &b.drift, &b.takeover)
-        && (health, deletion) == (&b.health, &b.deletion)
+        && (health, deletion, formerly) == (&b.health, &b.deletion, &b.formerly)
 }

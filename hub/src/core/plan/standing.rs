@@ -209,6 +209,7 @@ fn entry(policy: &Policy, tenant: &Tenant, id: &AppId, commit: String) -> PlanBu
         takeover: Takeover::Refuse,
         health: Health { timeout_seconds: policy.fleet.health_timeout_seconds, cel: Vec::new() },
         deletion: deletion(policy, Some(tenant)),
+        formerly: Vec::new(),
     }
 }
 

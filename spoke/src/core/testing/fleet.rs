@@ -150,6 +150,7 @@ impl Fleet {
             takeover: Takeover::Refuse,
             health: Health { timeout_seconds: 300, cel: vec![] },
             deletion: Deletion { max_per_plan: app.max_per_plan, protect: app.protect.clone() },
+            formerly: vec![],
         }
     }
 
