@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rimward_proto::{Digest, ObjectKey};
 
 use super::effect::EffectId;
-use super::order::Rank;
+use super::lanes::Place;
 use super::tenants::TenantId;
 
 /// The first retry of something that may work at once: long enough to let a leader change or a lock pass.
@@ -51,7 +51,7 @@ pub enum Flight {
     /// One tenant's setup.
     Tenant(TenantId),
     /// A request about one object.
-    Object(ObjectKey, Rank),
+    Object(ObjectKey, Place),
 }
 
 /// Everything in flight.
@@ -59,7 +59,6 @@ pub enum Flight {
 pub struct Flights {
     next: u64,
     map: BTreeMap<EffectId, Flight>,
-    ranks: BTreeMap<Rank, usize>,
 }
 
 impl Flights {
@@ -67,35 +66,13 @@ impl Flights {
     pub fn start(&mut self, flight: Flight) -> EffectId {
         let id = EffectId(self.next);
         self.next += 1;
-        if let Flight::Object(_, rank) = &flight {
-            *self.ranks.entry(*rank).or_default() += 1;
-        }
         self.map.insert(id, flight);
         id
     }
 
     /// Records its end; none for an id that is not in flight.
     pub fn finish(&mut self, id: EffectId) -> Option<Flight> {
-        let flight = self.map.remove(&id)?;
-        if let Flight::Object(_, rank) = &flight
-            && let Some(count) = self.ranks.get_mut(rank)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.ranks.remove(rank);
-            }
-        }
-        Some(flight)
-    }
-
-    /// Object requests in flight.
-    pub fn objects(&self) -> usize {
-        self.ranks.values().sum()
-    }
-
-    /// The lowest rank with a request in flight.
-    pub fn lowest(&self) -> Option<Rank> {
-        self.ranks.keys().next().copied()
+        self.map.remove(&id)
     }
 
     /// True if nothing is in flight.

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::errors::ErrorKind;
 use super::health::Health;
+use super::lanes::Place;
 use super::observed::{Fingerprint, Observed};
-use super::order::Rank;
 
 /// Repairs of one object allowed at once: an operator's session of edits passes, a controller that fights back burns
 /// through it in seconds.
@@ -105,8 +105,8 @@ pub enum Task {
     /// Nothing to do.
     #[default]
     Idle,
-    /// In the queue under this rank.
-    Queued(Rank),
+    /// In the queue at this place.
+    Queued(Place),
     /// A request is in flight.
     Flying(Step),
     /// Waits until then, or for news.

@@ -22,6 +22,7 @@ mod flight;
 pub mod glob;
 pub mod health;
 mod holds;
+mod lanes;
 pub mod ledger;
 mod managed;
 pub mod observed;

@@ -46,6 +46,11 @@ const WAVE_LAST: u8 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(u8);
 
+impl Rank {
+    /// Namespaces and definitions: what objects of any App may need to exist first.
+    pub const OPENING: Self = Self(0);
+}
+
 /// When an object of this key is applied.
 pub fn apply_rank(key: &ObjectKey) -> Rank {
     Rank(wave(key))

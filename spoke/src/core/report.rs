@@ -49,7 +49,7 @@ impl State {
             self.outbox.next = None;
             return;
         }
-        let busy = !self.queue.is_empty() || self.flights.objects() > 0;
+        let busy = !self.queue.is_empty() || self.queue.flying() > 0;
         let gap = if busy { PROGRESS } else { COALESCE };
         if let Some(last) = self.outbox.last
             && now < last + gap

@@ -49,7 +49,7 @@ impl State {
     /// True when no object request is queued or in flight, and the ledger is far enough ahead for the plan.
     fn is_quiet(&self) -> bool {
         let ahead = self.active.as_ref().is_none_or(|active| self.ledger_writer.durable >= active.ledger);
-        ahead && self.queue.is_empty() && self.flights.objects() == 0
+        ahead && self.queue.is_empty() && self.queue.flying() == 0
     }
 
     /// The ledger is written ahead of a plan, and once more when it is quiet again.
@@ -131,7 +131,10 @@ impl State {
             (Flight::Fetch, Outcome::Fetched { stored, corrupt, .. }) => self.fetched(&stored, &corrupt, now),
             (Flight::Discover, Outcome::Discovered(result)) => self.discovered(result, now),
             (Flight::Tenant(id), Outcome::Tenant(result)) => self.tenant_done(&id, result, now),
-            (Flight::Object(key, _), outcome) => self.object_done(&key, outcome, now),
+            (Flight::Object(key, place), outcome) => {
+                self.queue.finish(&place);
+                self.object_done(&key, outcome, now);
+            }
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
                 let message = format!("{flight:?} was answered with something else");

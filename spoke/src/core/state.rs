@@ -14,9 +14,9 @@ use super::discovery::Kinds;
 use super::effect::{Effect, Work};
 use super::event::{Baseline, Event, Settings, Started, StoredPlan};
 use super::flight::{Flight, Flights, Writer};
+use super::lanes::Lanes;
 use super::ledger::Ledger;
 use super::managed::{ActiveBundle, Base, Managed};
-use super::order::Rank;
 use super::outbox::Outbox;
 use super::tenants::Tenants;
 use super::trust::Trust;
@@ -61,7 +61,7 @@ pub struct State {
     pub(crate) baselines: Writer,
     pub(crate) baselines_at: Timestamp,
     pub(crate) objects: BTreeMap<ObjectKey, Managed>,
-    pub(crate) queue: BTreeSet<(Rank, ObjectKey)>,
+    pub(crate) queue: Lanes,
     pub(crate) alarms: BTreeSet<(Timestamp, ObjectKey)>,
     pub(crate) tenants: Tenants,
     pub(crate) kinds: Kinds,
@@ -114,7 +114,7 @@ impl State {
             baselines: Writer::default(),
             baselines_at: now,
             objects: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            queue: Lanes::default(),
             alarms: BTreeSet::new(),
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),

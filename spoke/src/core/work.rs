@@ -12,8 +12,9 @@ use super::errors::{ApiError, ErrorKind};
 use super::flight::{FAST_FIRST, FAST_MAX, Flight, RETRY_AFTER_MAX, SLOW_FIRST, SLOW_MAX, backoff};
 use super::glob;
 use super::health;
+use super::lanes::Place;
 use super::managed::{Must, Problem, Prune, Step, Task, Want};
-use super::order::{Rank, apply_rank, prune_rank};
+use super::order::{apply_rank, prune_rank};
 use super::scope;
 use super::state::State;
 use super::tenants::Gate;
@@ -28,7 +29,7 @@ enum Next {
     /// No request may be made.
     Refused(Problem),
     /// This request.
-    Go(Step, Rank),
+    Go(Step, Place),
 }
 
 impl State {
@@ -38,17 +39,17 @@ impl State {
         let old = match &managed.task {
             Task::Flying(_) => return,
             Task::Waiting(until) if *until > now => return,
-            Task::Queued(rank) => Some(*rank),
+            Task::Queued(place) => Some(place.clone()),
             Task::Idle | Task::Waiting(_) => None,
         };
-        if let Some(rank) = old {
-            self.queue.remove(&(rank, key.clone()));
+        if let Some(place) = old {
+            self.queue.remove(&place, key);
         }
         let next = self.next(key);
         let task = match next {
-            Next::Go(_, rank) => {
-                self.queue.insert((rank, key.clone()));
-                Task::Queued(rank)
+            Next::Go(_, place) => {
+                self.queue.push(&place, key.clone());
+                Task::Queued(place)
             }
             Next::Refused(problem) => {
                 self.refuse_object(key, problem);
@@ -127,17 +128,13 @@ impl State {
 
     /// Starts as many requests as may be in flight.
     pub(crate) fn advance_objects(&mut self) {
-        while self.flights.objects() < self.settings.concurrency.max(1) && self.paused_until.is_none() {
-            let Some(rank) = self.queue.first().map(|(rank, _)| *rank) else { return };
-            if self.flights.lowest().is_some_and(|lowest| lowest < rank) {
-                return;
-            }
-            let Some((_, key)) = self.queue.pop_first() else { return };
+        while self.queue.flying() < self.settings.concurrency.max(1) && self.paused_until.is_none() {
+            let Some(key) = self.queue.pop() else { return };
             let next = self.next(&key);
             let Some(managed) = self.objects.get_mut(&key) else { continue };
             managed.task = Task::Idle;
             match next {
-                Next::Go(step, rank) => self.issue(key, step, rank),
+                Next::Go(step, place) => self.issue(key, step, place),
                 Next::Refused(problem) => self.refuse_object(&key, problem),
                 Next::Nothing | Next::Blocked => {}
             }
@@ -168,7 +165,7 @@ impl State {
             return Next::Refused(Problem::error(ErrorKind::NamespaceMissing, message));
         }
         let uid = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_ref());
-        let rank = apply_rank(key);
+        let place = || Place { app: Some(bundle.id.clone()), rank: apply_rank(key) };
         let write = || {
             if uid.is_none() && self.watches.has_failed(&bundle.plan.service_account, key) {
                 return Next::Refused(Problem::passing(
@@ -178,11 +175,11 @@ impl State {
             }
             let ahead =
                 self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger);
-            if ahead { Next::Go(Step::Write(want.digest), rank) } else { Next::Blocked }
+            if ahead { Next::Go(Step::Write(want.digest), place()) } else { Next::Blocked }
         };
         match (&managed.must, uid, &managed.base) {
-            (Must::Look, _, _) => Next::Go(Step::Look, rank),
-            (Must::Verify(live), Some(_), _) => Next::Go(Step::Verify(want.digest, live.clone()), rank),
+            (Must::Look, _, _) => Next::Go(Step::Look, place()),
+            (Must::Verify(live), Some(_), _) => Next::Go(Step::Verify(want.digest, live.clone()), place()),
             (Must::Write | Must::Verify(_), _, _) | (Must::Nothing, None, _) => write(),
             (Must::Nothing, Some(uid), Some(base)) if base.uid == *uid => {
                 if base.digest == want.digest {
@@ -191,7 +188,7 @@ impl State {
                     write()
                 }
             }
-            (Must::Nothing, Some(_), _) => Next::Go(Step::Look, rank),
+            (Must::Nothing, Some(_), _) => Next::Go(Step::Look, place()),
         }
     }
 
@@ -220,7 +217,7 @@ impl State {
         if blind {
             return Next::Refused(Problem::passing("Unknown", "its watch fails; nothing is pruned blindly"));
         }
-        Next::Go(step, prune_rank(key))
+        Next::Go(step, Place { app: None, rank: prune_rank(key) })
     }
 
     /// A wanted object that needs nothing has no problem either: what refused it has passed.
@@ -244,12 +241,13 @@ impl State {
         }
     }
 
-    fn issue(&mut self, key: ObjectKey, step: Step, rank: Rank) {
+    fn issue(&mut self, key: ObjectKey, step: Step, place: Place) {
         let Some(work) = self.work(&key, &step) else { return };
         if let Some(managed) = self.objects.get_mut(&key) {
             managed.task = Task::Flying(step);
         }
-        self.start_work(Flight::Object(key, rank), work);
+        self.queue.start(&place);
+        self.start_work(Flight::Object(key, place), work);
     }
 
     fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
