@@ -143,16 +143,19 @@ fn encoded_len(report: &Report) -> usize {
     convert::spoke_to_wire(SpokeMessage::Report(report.clone())).encoded_len()
 }
 
-/// One report that says what both say. Lists that are complete in every report are the newer's; drift and events are
-/// repeated until they are acknowledged, so the newer's are complete as well.
+/// One report that says what both say: an acknowledgement of it is one of both. Lists that are complete in every report
+/// are the newer's; of an App the newer state counts; drift and events are everybody's.
 fn merge(older: Report, newer: Report) -> Report {
-    if newer.full || older.boot_id != newer.boot_id || older.plan != newer.plan {
-        return newer;
-    }
-    let mentioned = |id: &AppId| newer.apps.iter().any(|app| app.id == *id);
-    let mut apps: Vec<AppReport> = older.apps.into_iter().filter(|app| !mentioned(&app.id)).collect();
-    apps.extend(newer.apps.iter().cloned());
-    Report { apps, full: older.full, ..newer }
+    let mut apps = if newer.full { Vec::new() } else { older.apps };
+    apps.retain(|app| !newer.apps.iter().any(|new| new.id == app.id));
+    apps.extend(newer.apps);
+    let mut drift = older.drift;
+    drift.retain(|drift| !newer.drift.iter().any(|new| new.id == drift.id));
+    drift.extend(newer.drift);
+    let mut events = older.events;
+    events.retain(|event| !newer.events.iter().any(|new| new.id == event.id));
+    events.extend(newer.events);
+    Report { apps, drift, events, full: older.full || newer.full, ..newer }
 }
 
 #[cfg(test)]

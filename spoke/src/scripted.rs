@@ -55,6 +55,13 @@ pub fn status(code: u16, reason: &str, message: &str) -> Response {
     reply(code, &body)
 }
 
+/// The `Status` of an object that is not there.
+pub fn absent() -> Response {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound",
+        "message": "secrets \"x\" not found", "details": {"name": "x", "kind": "secrets"}});
+    reply(404, &body)
+}
+
 /// An answer of several JSON lines, as a watch gives them.
 pub fn lines(events: &[Value]) -> Response {
     let text: String = events.iter().map(|event| format!("{event}\n")).collect();
@@ -77,7 +84,7 @@ impl Memory {
         match asked.method {
             Method::GET => match objects.get(&path) {
                 Some(object) => reply(200, object),
-                None => status(404, "NotFound", "secrets \"x\" not found"),
+                None => absent(),
             },
             Method::POST => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
@@ -90,6 +97,9 @@ impl Memory {
             }
             Method::PUT => {
                 let held = objects.get(&path).map(|object| object["metadata"]["resourceVersion"].clone());
+                if held.is_none() {
+                    return absent();
+                }
                 if held.as_ref() != Some(&body["metadata"]["resourceVersion"]) {
                     return status(409, "Conflict", "the object has been modified");
                 }
@@ -109,6 +119,12 @@ impl Memory {
         let (_, objects) = &mut *self.objects.lock().unwrap();
         let object = objects.iter_mut().find(|(path, _)| path.ends_with(&format!("/{name}"))).unwrap().1;
         change(object);
+    }
+
+    /// Deletes one object behind everybody's back.
+    pub fn remove(&self, name: &str) {
+        let (_, objects) = &mut *self.objects.lock().unwrap();
+        objects.retain(|path, _| !path.ends_with(&format!("/{name}")));
     }
 
     /// The names of all objects.

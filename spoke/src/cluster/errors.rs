@@ -69,6 +69,7 @@ impl Refusal {
             message: &self.status.message,
             causes: causes.iter().map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect(),
             details_kind: details.map(|details| details.kind.as_str()).unwrap_or_default(),
+            details_name: details.map(|details| details.name.as_str()).unwrap_or_default(),
             retry_after: self.retry_after.map(|wait| wait.as_secs()),
         }
     }
@@ -176,5 +177,9 @@ mod tests {
         assert!(status(404, "NotFound", "configmaps \"a\" not found", details).is_absent());
         let unknown = "the server could not find the requested resource";
         assert!(!status(404, "NotFound", unknown, json!({})).is_absent());
+        // What the API server itself says of a version that is not served, and many a proxy.
+        let plain = CallError::Refused(Box::new(Refusal::new(404, b"404 page not found\n", None)));
+        assert!(!plain.is_absent());
+        assert_eq!(plain.classify(Verb::Get).kind, ErrorKind::UnknownKind);
     }
 }

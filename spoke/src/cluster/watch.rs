@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures::StreamExt;
@@ -20,6 +20,7 @@ use super::discovery::Plurals;
 use super::errors::{CallError, Refusal, chain};
 use super::paths::{Resource, encode};
 use crate::core::effect::WatchSpec;
+use crate::core::flight::RETRY_AFTER_MAX;
 use crate::core::health::is_workload;
 use crate::core::{Event, Observed};
 use crate::reconcile::Input;
@@ -35,6 +36,8 @@ const GRACE: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Last bound: a tenant whose rights were taken away must not cost a request a second.
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A watch that ended sooner than this was not worth asking for; the next waits as long.
+const SHORTEST: Duration = Duration::from_secs(1);
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
@@ -140,16 +143,22 @@ impl Watch {
                 return;
             }
             let wait = backoff.next(RETRY_MIN, RETRY_MAX, fraction());
-            tokio::time::sleep(retry_after(&error).unwrap_or_default().max(wait)).await;
+            let asked = retry_after(&error).unwrap_or_default().min(RETRY_AFTER_MAX);
+            tokio::time::sleep(asked.max(wait)).await;
         }
     }
 
     /// Follows for as long as each end can be resumed from.
     async fn follow_from(&self, mut version: String) -> End {
         loop {
+            let started = Instant::now();
             match self.follow(&version).await {
                 End::Resume(next) => version = next,
                 end => return end,
+            }
+            // A server or proxy that closes at once must not be asked as fast as the network allows.
+            if started.elapsed() < SHORTEST {
+                tokio::time::sleep(SHORTEST).await;
             }
         }
     }

@@ -22,6 +22,8 @@ impl State {
     /// Puts a complete plan in force.
     pub(crate) fn activate(&mut self, pending: Pending, now: Timestamp) {
         let bundles = bundles(&pending);
+        // What the plan before had lost is nobody's need any more, and the hub would refuse to send it.
+        self.content.lost.clear();
         for bundle in bundles.values().filter(|bundle| bundle.index.is_none()) {
             self.content.lost.insert(bundle.plan.digest);
         }

@@ -191,6 +191,10 @@ impl State {
     fn settled(&mut self, key: &ObjectKey, observed: &Observed, digest: Digest, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let base = Base { uid: observed.uid.clone(), digest, fingerprint: observed.fingerprint };
+        if managed.base.as_ref().is_none_or(|base| base.digest != digest) {
+            // A new content gets its own time to become healthy.
+            managed.unhealthy = None;
+        }
         if managed.base.as_ref() != Some(&base) {
             managed.base = Some(base);
             self.baselines.change();

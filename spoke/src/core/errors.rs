@@ -105,6 +105,8 @@ pub struct Answer<'a> {
     pub causes: Vec<(&'a str, &'a str)>,
     /// `Status.details.kind`, lower-case plural for a missing namespace: `namespaces`.
     pub details_kind: &'a str,
+    /// `Status.details.name`: which object the answer speaks of.
+    pub details_name: &'a str,
     /// `Retry-After` in seconds, from the header or `Status.details.retryAfterSeconds`.
     pub retry_after: Option<u64>,
 }
@@ -116,10 +118,11 @@ pub fn classify(verb: Verb, answer: &Answer<'_>) -> ApiError {
     ApiError { kind: kind_of(verb, answer), message: answer.message.to_owned(), retry_after }
 }
 
-/// True if the answer says that the object itself is not there, as opposed to its namespace or its kind.
+/// True if the answer says that the object itself is not there, as opposed to its namespace or its kind. Only a
+/// `Status` that names an object says so: a version that is not served, a definition that is not established and a
+/// proxy in between answer 404 as well, and of those nothing follows for the object.
 pub fn is_absent(answer: &Answer<'_>) -> bool {
-    let kind_unknown = answer.message.starts_with("the server could not find the requested resource");
-    answer.code == 404 && !kind_unknown
+    answer.code == 404 && answer.reason == "NotFound" && !answer.details_name.is_empty()
 }
 
 fn kind_of(verb: Verb, answer: &Answer<'_>) -> ErrorKind {
@@ -241,8 +244,8 @@ mod tests {
 
     #[test]
     fn absent_is_the_object_not_its_kind() {
-        let answer = |message| Answer { code: 404, message, ..Answer::default() };
-        assert!(is_absent(&answer("configmaps \"a\" not found")));
-        assert!(!is_absent(&answer("the server could not find the requested resource")));
+        let answer = |reason, details_name| Answer { code: 404, reason, details_name, ..Answer::default() };
+        assert!(is_absent(&answer("NotFound", "a")));
+        assert!(!is_absent(&answer("NotFound", "")) && !is_absent(&answer("", "")));
     }
 }

@@ -18,7 +18,7 @@ pub mod drift;
 pub mod effect;
 pub mod errors;
 pub mod event;
-mod flight;
+pub mod flight;
 pub mod glob;
 pub mod health;
 mod holds;

@@ -145,6 +145,7 @@ impl State {
         }
         if !self.stale_said && self.trust.head.is_some() && !self.trust.is_fresh(now) {
             (self.stale_said, self.settle) = (true, true);
+            self.recall_deletes(now);
             let expires = self.trust.head.as_ref().map(|head| head.expires.to_string()).unwrap_or_default();
             let message =
                 format!("the head held expired at {expires}; deletes wait, everything else goes on");

@@ -52,6 +52,10 @@ impl State {
     pub(crate) fn prunable(&self) -> BTreeMap<AppId, Vec<ObjectKey>> {
         let mut by_app: BTreeMap<AppId, Vec<ObjectKey>> = BTreeMap::new();
         let Some(active) = &self.active else { return by_app };
+        // While one App's index is lost, nobody knows which objects it wants (row 18).
+        if active.bundles.values().any(|bundle| bundle.index.is_none()) {
+            return by_app;
+        }
         for (key, entry) in &self.ledger.entries {
             let unwanted = self.objects.get(key).is_some_and(|managed| managed.want.is_none());
             if unwanted {

@@ -144,13 +144,15 @@ impl State {
     }
 
     fn noted(&mut self, flight: Flight, result: Result<(), String>, now: Timestamp) {
-        let (writer, what) = match flight {
+        let (writer, what) = match &flight {
             Flight::Trust => (&mut self.trust_writer, "the identity Secret"),
             Flight::Plan => (&mut self.plan_writer, "the plan"),
             Flight::Baselines => (&mut self.baselines, "the baselines"),
             _ => (&mut self.ledger_writer, "the ledger"),
         };
         if let Some(error) = writer.finish(result, now) {
+            // The server's text about a Secret may quote it.
+            let error = if matches!(flight, Flight::Trust) { "the API server refused it or was not reached".to_owned() } else { error };
             self.outbox.event(
                 "WriteFailed",
                 format!("{what} could not be written: {error}"),

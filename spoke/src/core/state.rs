@@ -199,6 +199,8 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
         Event::Reconcile => state.look_again(now),
         Event::Config(settings) => {
             state.settings = settings;
+            // What was let go under other ceilings is judged by these.
+            state.recall_deletes(now);
             state.look_again(now);
         }
         Event::WatchSynced { watch, objects } => state.watch_synced(&watch, objects, now),

@@ -182,7 +182,8 @@ impl State {
         }
         if managed.want.is_none() {
             if let Prune::Found(at) = &mut managed.prune {
-                if uid.as_deref() == Some(observed.uid.as_str()) {
+                let gone_on = observed.controlled || observed.fingerprint.deleting;
+                if uid.as_deref() == Some(observed.uid.as_str()) && !gone_on {
                     at.clone_from(&observed.resource_version);
                 } else {
                     managed.prune = Prune::Probe;

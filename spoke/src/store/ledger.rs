@@ -28,7 +28,15 @@ const UNPACKED_BYTES: u64 = 256 << 20;
 #[derive(Debug)]
 pub struct LedgerStore {
     objects: Objects,
-    seen: Mutex<Option<Seen>>,
+    held: Mutex<Held>,
+}
+
+/// What we know of the deciding ConfigMap.
+#[derive(Debug, Default)]
+struct Held {
+    seen: Option<Seen>,
+    /// What a write without an answer would have left there.
+    unsure: Option<Digest>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,6 +44,9 @@ struct Seen {
     version: String,
     index: Index,
 }
+
+/// Writes that meet somebody else's hand, a person's label or a deletion, before one is given up.
+const TRIES: usize = 5;
 
 /// What the deciding ConfigMap says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,16 +62,14 @@ struct Index {
 impl LedgerStore {
     /// In `namespace`.
     pub fn new(connection: Connection, namespace: &str) -> Self {
-        Self { objects: Objects::new(connection, namespace, "configmaps"), seen: Mutex::default() }
+        Self { objects: Objects::new(connection, namespace, "configmaps"), held: Mutex::default() }
     }
 
     /// The ledger; none if there is none, or it is damaged: then everything is looked at before it is taken for ours.
     pub async fn load(&self) -> Result<Option<Ledger>, StoreError> {
-        let mut seen = self.seen.lock().await;
-        let Some(object) = self.objects.get(NAME).await? else {
-            *seen = None;
-            return Ok(None);
-        };
+        let mut held = self.held.lock().await;
+        *held = Held::default();
+        let Some(object) = self.objects.get(NAME).await? else { return Ok(None) };
         let index = index_of(&object).unwrap_or_default();
         let mut packed = binary(&object, "ledger").unwrap_or_default();
         for part in 0..index.parts.min(PARTS) {
@@ -73,32 +82,76 @@ impl LedgerStore {
         if ledger.is_none() {
             tracing::warn!("the ledger is damaged; nothing is pruned until it is rebuilt");
         }
-        *seen = Some(Seen { version, index });
+        held.seen = Some(Seen { version, index });
         Ok(ledger)
     }
 
-    /// Writes all of the ledger.
+    /// Writes all of the ledger. A conflict means another spoke: what a write of ours left there without an answer, and
+    /// what a person did to the ConfigMap without changing the ledger, is none.
     pub async fn save(&self, ledger: &Ledger) -> Result<(), StoreError> {
-        let mut seen = self.seen.lock().await;
+        let mut held = self.held.lock().await;
         let packed = pack(ledger).map_err(|_| self.objects.damaged(NAME, "it cannot be written"))?;
-        let digest = Some(Digest::of(&packed));
-        let before = seen.as_ref().map(|seen| seen.index.clone()).unwrap_or_default();
-        let slot = before.slot ^ 1;
+        for _ in 0..TRIES {
+            if held.unsure.is_some() {
+                self.look(&mut held).await?;
+            }
+            let before = held.seen.clone();
+            match self.write(before.as_ref(), &packed).await {
+                Ok(now) => {
+                    let old = before.map(|seen| seen.index).unwrap_or_default();
+                    held.seen = Some(now);
+                    self.remove_parts(&old).await;
+                    return Ok(());
+                }
+                Err(error) => {
+                    held.unsure = Some(Digest::of(&packed));
+                    if !error.is_conflict() && !error.is_gone() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Err(StoreError::Conflict { what: self.objects.what(NAME) })
+    }
+
+    /// Reads what is there after a write that may or may not have happened.
+    async fn look(&self, held: &mut Held) -> Result<(), StoreError> {
+        let object = self.objects.get(NAME).await?;
+        let found = object.as_ref().map(|object| {
+            let index = index_of(object).unwrap_or_default();
+            let version = version_of(Some(object)).ok_or_else(|| self.objects.damaged(NAME, "no version"))?;
+            Ok(Seen { version, index })
+        });
+        let found = found.transpose()?;
+        let digest = found.as_ref().and_then(|seen| seen.index.digest);
+        let known = held.seen.as_ref().and_then(|seen| seen.index.digest);
+        if found.is_some() && digest != known && digest != held.unsure {
+            return Err(StoreError::Conflict { what: self.objects.what(NAME) });
+        }
+        (held.seen, held.unsure) = (found, None);
+        Ok(())
+    }
+
+    async fn write(&self, before: Option<&Seen>, packed: &[u8]) -> Result<Seen, StoreError> {
+        let digest = Some(Digest::of(packed));
+        let slot = before.map(|seen| seen.index.slot).unwrap_or_default() ^ 1;
         let (index, inline) = if packed.len() <= PART_BYTES {
-            (Index { slot, parts: 0, digest }, Some(&packed[..]))
+            (Index { slot, parts: 0, digest }, Some(packed))
         } else {
-            (Index { slot, parts: self.write_parts(slot, &packed).await?, digest }, None)
+            (Index { slot, parts: self.write_parts(slot, packed).await?, digest }, None)
         };
-        let version = seen.as_ref().map(|seen| seen.version.as_str());
+        let version = before.map(|seen| seen.version.as_str());
         let version = self.objects.put(NAME, version, head(&index, inline)?).await?;
-        *seen = Some(Seen { version, index });
-        for part in 0..before.parts {
+        Ok(Seen { version, index })
+    }
+
+    async fn remove_parts(&self, old: &Index) {
+        for part in 0..old.parts {
             // What is left over costs space and nothing else; the next write of this slot replaces it.
-            if let Err(error) = self.objects.delete(&part_name(before.slot, part)).await {
+            if let Err(error) = self.objects.delete(&part_name(old.slot, part)).await {
                 tracing::debug!(%error, "an old part of the ledger stays");
             }
         }
-        Ok(())
     }
 
     async fn write_parts(&self, slot: u8, packed: &[u8]) -> Result<usize, StoreError> {
@@ -196,6 +249,34 @@ mod tests {
         one.save(&ledger(3)).await.unwrap();
         assert_eq!(memory.names(), [NAME]);
         assert_eq!(one.load().await.unwrap(), Some(ledger(3)));
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_a_touch_and_a_deletion_are_no_other_spoke() {
+        let memory = Memory::default();
+        let lost = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (answers, lose) = (memory.clone(), lost.clone());
+        let connection = serve(move |asked| {
+            let answer = answers.answer(asked);
+            let head = asked.method == http::Method::PUT && asked.uri.ends_with(NAME);
+            if head && lose.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                return crate::scripted::status(504, "Timeout", "the request did not complete in time");
+            }
+            answer
+        });
+        let one = LedgerStore::new(connection.await.0, "rimward-system");
+        one.load().await.unwrap();
+        one.save(&ledger(40_000)).await.unwrap();
+        lost.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(!one.save(&ledger(41_000)).await.unwrap_err().is_conflict());
+        // It was written all the same; until the next one is, it is whole.
+        assert_eq!(store(&memory).await.load().await.unwrap(), Some(ledger(41_000)));
+        one.save(&ledger(42_000)).await.unwrap();
+        memory.change(NAME, |object| object["metadata"]["resourceVersion"] = json!("touched"));
+        one.save(&ledger(2)).await.unwrap();
+        memory.remove(NAME);
+        one.save(&ledger(3)).await.unwrap();
+        assert_eq!(store(&memory).await.load().await.unwrap(), Some(ledger(3)));
     }
 
     #[tokio::test]

@@ -52,6 +52,11 @@ impl StoreError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }
+
+    /// True if the object was there and is not any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Call { source, .. } if source.is_absent())
+    }
 }
 
 /// Objects of one kind in our namespace.

@@ -133,6 +133,8 @@ impl SecretStore {
                     *seen = Seen { version: Some(version), data };
                     return Ok(());
                 }
+                // Deleted under us: what it held is here.
+                Err(error) if error.is_gone() => seen.version = None,
                 Err(error) if error.is_conflict() => {
                     // A person may have touched it; another spoke has put its own mark on it.
                     let ours = seen.data.get(WRITER).cloned();
