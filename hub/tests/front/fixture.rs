@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rimward_hub::core::model::{
-    App, Cluster, DeletionPolicy, Fleet, GitRef, GitSpec, Policy, Selector, SourceId, SourceSpec, Tenant,
+    App, Ceiling, Cluster, Defaults, DeletionPolicy, Fleet, GitRef, GitSpec, Limits, Options, Policy,
+    Selector, SourceId, SourceSpec, Tenant,
 };
 use rimward_hub::core::note::{Note, Position, Severity};
 use rimward_hub::core::world::{AppDecision, ClusterStatus, Decided, Event, Published, SourceStatus, World};
@@ -180,7 +181,11 @@ fn policy() -> Policy {
         service_account: None,
         allow: vec![],
         deny: vec![],
-        deletion: DeletionPolicy::default(),
+        limits: Limits {
+            drift: Ceiling { allowed: vec![DriftMode::Revert], at: at("fleet.yaml", 10) },
+            takeover: Ceiling { allowed: vec![Takeover::Refuse], at: at("fleet.yaml", 10) },
+            deletion: DeletionPolicy::default(),
+        },
         at: at("fleet.yaml", 10),
     };
     Policy {
@@ -188,7 +193,11 @@ fn policy() -> Policy {
         fleet: Fleet {
             name: "acme".into(),
             deletion: DeletionPolicy::default(),
-            health_timeout_seconds: 300,
+            defaults: Defaults {
+                drift: Drift { mode: DriftMode::Revert, ignore: vec![] },
+                takeover: Takeover::Refuse,
+                health: Health { timeout_seconds: 300, cel: vec![] },
+            },
         },
         clusters: [("eu-1", "prod"), ("us-1", "dev")]
             .map(|(n, e)| (cluster(n), cluster_document(n, e)))
@@ -219,6 +228,7 @@ pub fn world(now: Timestamp) -> World {
         namespace: None,
         clusters: Selector::default(),
         clusters_at: at("web/rimward.yaml", 6),
+        options: Options::default(),
         at: at("web/rimward.yaml", 1),
     };
     let decision = AppDecision {
