@@ -14,14 +14,15 @@ fn tree(files: &[(&str, &str)]) -> SourceTree {
 }
 
 /// `code position message` of each note on a fleet file, and the help of the first.
-fn fleet_notes(text: &str) -> (Vec<String>, String) {
+pub fn fleet_notes(text: &str) -> (Vec<String>, String) {
     let load = load_fleet(&tree(&[("f.yaml", text)]), &Files::new());
     let help = load.notes.first().map(|note| note.help.clone()).unwrap_or_default();
     let notes = load.notes.iter().filter(|note| note.code != "RW3011");
     (notes.map(|note| format!("{} {} {}", note.code, note.at, note.message)).collect(), help)
 }
 
-fn app_notes(text: &str) -> Vec<String> {
+/// `code position message` of each note when App web has this file, which changes nothing on any cluster.
+pub fn app_notes(text: &str) -> Vec<String> {
     let mut world = World::started();
     world.file("web/rimward.yaml", text);
     let step = world.step();
