@@ -321,3 +321,30 @@ fn an_apps_own_budget_narrows_and_outlives_its_file() {
     let tombstone = &left.output.plans[&super::world::cluster("us-1")].removed[0];
     assert_eq!(serde_json::to_value(&tombstone.deletion).unwrap(), deletion(1, &["Secret"]));
 }
+
+/// The YAML of the reference page that is of this kind of repository.
+fn manual(part: &str) -> String {
+    let page = include_str!("../../../docs/reference/files.md");
+    let (_, part) = page.split_once(&format!("\n## {part}\n")).unwrap();
+    let (_, yaml) = part.split_once("```yaml\n").unwrap();
+    yaml.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_reference_page_is_read_as_it_stands() {
+    let mut world = World::started();
+    world.fleet("fleet.yaml", &manual("Fleet repo"));
+    for name in ["queue", "db"] {
+        world.file(&format!("{name}/rimward.yaml"), &app(name, "{}"));
+        world.file(&format!("{name}/cm.yaml"), &super::world::config_map(name, "1"));
+    }
+    world.file("web/rimward.yaml", &manual("Tenant repo"));
+    let step = world.step();
+    let notes: Vec<_> = step.all_notes().into_iter().filter(|note| note.code != "RW4011").collect();
+    assert_eq!(notes, [], "us-1 is not in the page, and frozen");
+    let entry = serde_json::to_value(step.entry("eu-1", "payments/web")).unwrap();
+    assert_eq!((&entry["takeover"], &entry["drift"]["mode"]), (&json!("if-identical"), &json!("report")));
+    assert_eq!((&entry["formerly"], &entry["deletion"]["maxPerPlan"]), (&json!(["site"]), &json!(5)));
+    assert_eq!(entry["health"]["timeoutSeconds"], 120);
+    assert_eq!(entry["dependsOn"].as_array().unwrap().len(), 2);
+}
