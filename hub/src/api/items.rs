@@ -5,11 +5,11 @@ pub mod app;
 pub mod cluster;
 pub mod event;
 pub mod hold;
+pub mod object;
 pub mod source;
 pub mod tenant;
 
 use jiff::Timestamp;
-use rimward_proto::ObjectKey;
 use serde::Serialize;
 
 use crate::core::status::Status;
@@ -64,78 +64,29 @@ pub struct Described<T> {
     kind: &'static str,
     #[serde(flatten)]
     item: T,
-    notes: Vec<crate::core::note::Note>,
-    events: Vec<event::EventItem>,
-    objects: Vec<ObjectItem>,
+    #[serde(flatten)]
+    about: About,
+}
+
+/// What is said about a thing, besides its fields.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// What is wrong with its files.
+    pub notes: Vec<crate::core::note::Note>,
+    /// What happened to it.
+    pub events: Vec<event::EventItem>,
+    /// Of `objects`, the one to look at first.
+    pub first_not_ready: Option<object::ObjectItem>,
+    /// Its objects that are not as they should be.
+    pub objects: Vec<object::ObjectItem>,
+    /// Its objects that were there before and were taken over.
+    pub taken: Vec<object::TakenItem>,
 }
 
 impl<T> Described<T> {
     /// An item with what is said about it.
-    pub fn new(
-        kind: &'static str,
-        item: T,
-        notes: Vec<crate::core::note::Note>,
-        events: Vec<event::EventItem>,
-        objects: Vec<ObjectItem>,
-    ) -> Self {
-        Self { api_version: API_VERSION, kind, item, notes, events, objects }
-    }
-}
-
-/// Which object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectRef {
-    group: String,
-    version: Option<String>,
-    kind: String,
-    namespace: String,
-    name: String,
-}
-
-impl ObjectRef {
-    /// The object of this key, at a version if that is known.
-    pub fn new(key: &ObjectKey, version: Option<&str>) -> Self {
-        let ObjectKey { group, kind, namespace, name } = key.clone();
-        Self { group, version: version.map(str::to_owned), kind, namespace, name }
-    }
-}
-
-/// An object that is not as it should be, by the last report of its cluster.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectItem {
-    cluster: String,
-    tenant: String,
-    app: String,
-    object: ObjectRef,
-    reason: String,
-    message: String,
-    as_of: Timestamp,
-}
-
-impl ObjectItem {
-    /// Everything a cluster reports of one App's objects that are not as they should be.
-    pub fn of(
-        cluster: &rimward_proto::ClusterName,
-        report: &rimward_proto::report::AppReport,
-        as_of: Timestamp,
-    ) -> Vec<Self> {
-        let item = |exception: &rimward_proto::report::ObjectReport| Self {
-            cluster: cluster.to_string(),
-            tenant: report.id.tenant.to_string(),
-            app: report.id.app.to_string(),
-            object: ObjectRef::new(&exception.key, None),
-            reason: exception.reason.clone(),
-            message: exception.message.clone(),
-            as_of,
-        };
-        report.exceptions.iter().map(item).collect()
-    }
-
-    /// Where it stands in a list.
-    pub fn key(&self) -> String {
-        let ObjectRef { group, kind, namespace, name, .. } = &self.object;
-        super::query::key(&[&self.cluster, &self.tenant, &self.app, group, kind, namespace, name])
+    pub fn new(kind: &'static str, item: T, about: About) -> Self {
+        Self { api_version: API_VERSION, kind, item, about }
     }
 }

@@ -9,6 +9,9 @@ use super::text::{age, shorten, time, until};
 /// Longest value of a drifted field in a table: the rest is in `-o wide` and `-o json`.
 const VALUE_CHARS: usize = 40;
 
+/// Fields of a foreign object shown in a description: more than that is another object; the rest is in `-o wide`.
+const FOREIGN_FIELDS: usize = 10;
+
 /// The columns of a kind.
 pub fn header(kind: Kind, wide: bool) -> Vec<&'static str> {
     let (narrow, more): (&[_], &[_]) = match kind {
@@ -131,14 +134,17 @@ pub fn object(object: &Value) -> String {
 /// Drift as lines, one a field: who changed what to what, and what became of it.
 pub fn drift(item: &Value, wide: bool) -> Vec<String> {
     let max = if wide { usize::MAX } else { VALUE_CHARS };
-    let mut end = vec![item["manager"].as_str().filter(|m| !m.is_empty()).unwrap_or("unknown").to_owned()];
-    end.push(text(&item["action"]));
-    end.extend(item["restoredMillis"].as_u64().map(|millis| format!("{millis}ms")));
-    let start = format!("{} {} {}", text(&item["cluster"]), app(item), object(&item["object"]));
     let fields: Vec<String> =
         item["fields"].as_array().into_iter().flatten().map(|f| field(f, max)).collect();
     let kind = item["type"].as_str().unwrap_or_default();
-    let what = if fields.is_empty() || kind != "Changed" { vec![kind.to_owned()] } else { fields };
+    let shown = !fields.is_empty() && kind != "Deleted";
+    let manager = item["manager"].as_str().filter(|m| !m.is_empty()).unwrap_or("unknown");
+    // That somebody fights back says more than that it was reported.
+    let action = if shown && kind == "Contended" { kind.to_owned() } else { text(&item["action"]) };
+    let mut end = vec![manager.to_owned(), action];
+    end.extend(item["restoredMillis"].as_u64().map(|millis| format!("{millis}ms")));
+    let start = format!("{} {} {}", text(&item["cluster"]), app(item), object(&item["object"]));
+    let what = if shown { fields } else { vec![kind.to_owned()] };
     what.iter().map(|what| super::text::clean(&format!("{start} {what} {}", end.join(" ")))).collect()
 }
 
@@ -147,11 +153,51 @@ fn field(field: &Value, max: usize) -> String {
     if field["redacted"] == true {
         return format!("{path} (redacted)");
     }
-    let value = |value: &Value| match value {
+    format!("{path} {}→{}", value(&field["wanted"], max), value(&field["found"], max))
+}
+
+fn value(value: &Value, max: usize) -> String {
+    match value {
         Value::Null => "(none)".to_owned(),
         other => shorten(&other.to_string(), max),
-    };
-    format!("{path} {}→{}", value(&field["wanted"]), value(&field["found"]))
+    }
+}
+
+/// An object that is not as it should be, in one line.
+pub fn problem(item: &Value) -> String {
+    let (cluster, object) = (text(&item["cluster"]), object(&item["object"]));
+    format!("{cluster} {} {object} {}: {}", app(item), text(&item["reason"]), text(&item["message"]))
+}
+
+/// Of an object that is not ours: whose it is, and what taking it over would change, one a line.
+pub fn foreign(item: &Value, wide: bool) -> Vec<String> {
+    let list = |name: &str| item[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines = Vec::new();
+    if !list("managers").is_empty() {
+        lines
+            .push(format!("managed by {}", list("managers").iter().map(text).collect::<Vec<_>>().join(", ")));
+    }
+    let (max, shown) = if wide { (usize::MAX, usize::MAX) } else { (VALUE_CHARS, FOREIGN_FIELDS) };
+    let fields = list("fields");
+    lines.extend(fields.iter().take(shown).map(|field| match field["redacted"] == true {
+        true => format!("a takeover would change {} (redacted)", text(&field["path"])),
+        false => {
+            let (from, to) = (value(&field["found"], max), value(&field["wanted"], max));
+            format!("a takeover would change {} {from} to {to}", text(&field["path"]))
+        }
+    }));
+    if fields.len() > shown {
+        lines.push(format!("and {} more fields (-o wide)", fields.len() - shown));
+    }
+    lines
+}
+
+/// An object that was taken over, in one line.
+pub fn taken(item: &Value) -> String {
+    let (cluster, object) = (text(&item["cluster"]), object(&item["object"]));
+    let managers: Vec<String> = item["managers"].as_array().into_iter().flatten().map(text).collect();
+    let from = if managers.is_empty() { "nobody".to_owned() } else { managers.join(", ") };
+    format!("{cluster} {} {object} from {from}", app(item))
 }
 
 /// The reference of an item, as `-o name` prints it.

@@ -18,20 +18,25 @@ pub async fn run(client: &Client, global: &Global, reference: &Reference) -> Res
     let text = match output::document(format, &item) {
         Some(document) => document,
         None if format == Output::Name => format!("{reference}\n"),
-        None => people(reference, &item),
+        None => people(reference, &item, format == Output::Wide),
     };
     output::print(&text)?;
     Ok(Exit::Yes)
 }
 
 /// Sections that are printed after the fields.
-const SECTIONS: [&str; 6] = ["notes", "events", "objects", "apiVersion", "kind", "name"];
+const SECTIONS: [&str; 8] =
+    ["notes", "events", "firstNotReady", "objects", "taken", "apiVersion", "kind", "name"];
 
-fn people(reference: &Reference, item: &Value) -> String {
+fn people(reference: &Reference, item: &Value, wide: bool) -> String {
     let mut out = format!("{reference}\n");
     let mut fields = Vec::new();
     for first in ["state", "reason", "message"] {
         fields.push((first.to_owned(), text(&item[first])));
+    }
+    // What the state comes from, before anything else.
+    if item["firstNotReady"].is_object() {
+        fields.push(("firstNotReady".to_owned(), columns::problem(&item["firstNotReady"])));
     }
     for (name, value) in item.as_object().into_iter().flatten() {
         let shown = fields.iter().any(|(first, _)| first == name) || SECTIONS.contains(&name.as_str());
@@ -46,7 +51,13 @@ fn people(reference: &Reference, item: &Value) -> String {
     }
     let list = |name: &str| item[name].as_array().cloned().unwrap_or_default();
     section(&mut out, "notes", list("notes").iter().map(note));
-    section(&mut out, "objects not as they should be", list("objects").iter().map(object));
+    let objects = list("objects");
+    let object = |item: &Value| {
+        let more = columns::foreign(item, wide).into_iter().map(|line| format!("  {line}"));
+        std::iter::once(columns::problem(item)).chain(more).collect::<Vec<_>>()
+    };
+    section(&mut out, "objects not as they should be", objects.iter().flat_map(object));
+    section(&mut out, "taken over", list("taken").iter().map(columns::taken));
     let (header, now) = (columns::header(Kind::Events, false), Timestamp::now());
     let events = list("events");
     let row = |event: &Value| columns::row(Kind::Events, event, &header, now).join("  ");
@@ -91,9 +102,4 @@ pub fn note(note: &Value) -> String {
     };
     let help = if part("help").is_empty() { String::new() } else { format!(" (help: {})", part("help")) };
     format!("{}[{}]: {} --> {at}{help}", part("severity"), part("code"), part("message"))
-}
-
-fn object(item: &Value) -> String {
-    let (cluster, object) = (text(&item["cluster"]), columns::object(&item["object"]));
-    format!("{cluster} {} {object} {}: {}", columns::app(item), text(&item["reason"]), text(&item["message"]))
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::args::{Global, WaitArgs};
 use super::client::Client;
-use super::columns::text;
+use super::columns::{self, text};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::reference::Reference;
@@ -36,7 +36,8 @@ pub async fn until(
     commit: Option<&str>,
 ) -> Result<Exit, Failure> {
     let deadline = Instant::now() + client.timeout();
-    let mut wait = Wait { client, global, reference, state, commit, said: String::new(), stuck: None };
+    let (said, first) = (String::new(), None);
+    let mut wait = Wait { client, global, reference, state, commit, said, first, stuck: None };
     let mut stream = timeout_at(deadline, Watch::open(client, global, "/events?watch=true".to_owned(), None))
         .await
         .map_err(|_| Failure::new(Exit::Unreachable, "no answer in time (--timeout)"))??;
@@ -84,6 +85,8 @@ struct Wait<'a> {
     state: &'a str,
     commit: Option<&'a str>,
     said: String,
+    /// The first object that was not ready at the last look, and why.
+    first: Option<String>,
     stuck: Option<Instant>,
 }
 
@@ -108,6 +111,8 @@ impl Wait<'_> {
             }
             Err(failure) => return Err(failure),
         };
+        let first = Some(&item["firstNotReady"]).filter(|first| first.is_object());
+        self.first = first.map(columns::problem);
         let resolved = self.resolved(&item).await?;
         let now = item["state"].as_str().unwrap_or_default().to_owned();
         if resolved == Resolved::Yes && now == self.state {
@@ -127,7 +132,7 @@ impl Wait<'_> {
         if since.elapsed() >= SETTLE {
             let (reason, message) = (text(&item["reason"]), text(&item["message"]));
             let message = format!("{} is {now}: {reason}: {message}", self.reference);
-            return Ok(Look::Never(Failure::new(exit, message)));
+            return Ok(Look::Never(Failure::new(exit, self.with_first(message))));
         }
         self.say(self.describe(&item, &now, resolved));
         Ok(Look::NotYet { found: true })
@@ -201,11 +206,17 @@ impl Wait<'_> {
             }
             _ => {
                 let said = self.said.trim_start_matches("waiting: ");
-                Failure::new(
-                    Exit::Unreachable,
-                    format!("not {} within {waited:?} (--timeout): {said}", self.state),
-                )
+                let message = format!("not {} within {waited:?} (--timeout): {said}", self.state);
+                Failure::new(Exit::Unreachable, self.with_first(message))
             }
+        }
+    }
+
+    /// The message, and below it the first object that is not ready.
+    fn with_first(&self, message: String) -> String {
+        match &self.first {
+            Some(first) => format!("{message}\n  first not ready: {}", clean(first)),
+            None => message,
         }
     }
 }

@@ -25,6 +25,20 @@ pub const UNKNOWN_CLUSTER: &str = "RW3010";
 pub const LAST_GOOD: &str = "RW3011";
 /// One App in two sources of a tenant.
 pub const TWO_SOURCES: &str = "RW3012";
+/// An App or a default that asks for what its tenant's limits do not allow.
+pub const BEYOND_LIMIT: &str = "RW3013";
+/// A path to ignore that is no JSON pointer, or that Rimward needs itself.
+pub const POINTER: &str = "RW3014";
+/// A CEL expression that cannot be used.
+pub const CEL: &str = "RW3015";
+/// A former name that is not former, or of two Apps; a rename that waits.
+pub const FORMER_NAME: &str = "RW3016";
+/// A dependency on an App that does not exist.
+pub const UNKNOWN_DEPENDENCY: &str = "RW3017";
+/// Apps that wait for one another.
+pub const DEPENDENCY_CYCLE: &str = "RW3018";
+/// A dependency that is not on all of its App's clusters.
+pub const DEPENDENCY_ELSEWHERE: &str = "RW3019";
 /// A manifest that is not a Kubernetes object.
 pub const MANIFEST: &str = "RW3020";
 /// Metadata that a manifest must not carry.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use rimward_proto::plan::{Drift, DriftMode, Health, HealthCel, Ignore, Takeover};
 use rimward_proto::{AppId, AppName, ClusterName, TenantName};
 use serde::{Deserialize, Serialize};
 
@@ -158,9 +159,29 @@ pub struct Tenant {
     pub allow: Vec<String>,
     /// Kinds refused on top.
     pub deny: Vec<String>,
+    /// What its Apps may ask for.
+    pub limits: Limits,
+    /// Where it is written.
+    pub at: Position,
+}
+
+/// Ceilings of a tenant's Apps: they only ever narrow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Drift modes; default revert and report.
+    pub drift: Ceiling<DriftMode>,
+    /// Takeovers; default refuse.
+    pub takeover: Ceiling<Takeover>,
     /// Narrows the fleet's delete budget.
     pub deletion: DeletionPolicy,
-    /// Where it is written.
+}
+
+/// The values that a field of an App may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ceiling<T> {
+    /// At least one, in the order they are written.
+    pub allowed: Vec<T>,
+    /// Where that is written: the tenant's own place if it does not say.
     pub at: Position,
 }
 
@@ -193,8 +214,19 @@ pub struct Fleet {
     pub name: String,
     /// The fleet's delete budget; default 20 and CustomResourceDefinition, Namespace, PersistentVolumeClaim.
     pub deletion: DeletionPolicy,
-    /// Default health timeout in seconds; default 300.
-    pub health_timeout_seconds: u64,
+    /// What holds for Apps that do not say.
+    pub defaults: Defaults,
+}
+
+/// The fleet's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// Default revert, and nothing is ignored.
+    pub drift: Drift,
+    /// Default refuse.
+    pub takeover: Takeover,
+    /// Default 300 seconds, and no further condition.
+    pub health: Health,
 }
 
 /// An `App` document (`rimward.yaml` in a tenant repo).
@@ -214,8 +246,31 @@ pub struct App {
     pub clusters: Selector,
     /// Where `clusters` is written.
     pub clusters_at: Position,
+    /// How it is run.
+    pub options: Options,
     /// Where it is written.
     pub at: Position,
+}
+
+/// What an App says of how it is run. Where it says nothing, the fleet's defaults hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Apps that must be ready first, and where each is named.
+    pub depends_on: BTreeMap<AppId, Position>,
+    /// What to do about drift; one of those the tenant may have.
+    pub drift: Option<DriftMode>,
+    /// Paths left to others.
+    pub ignore: Option<Vec<Ignore>>,
+    /// What to do about objects that are there already; one of those the tenant may have.
+    pub takeover: Option<Takeover>,
+    /// Seconds after which something that is not ready counts as failed.
+    pub health_timeout_seconds: Option<u64>,
+    /// Conditions per kind.
+    pub health_cel: Option<Vec<HealthCel>>,
+    /// Narrows the tenant's delete budget.
+    pub deletion: DeletionPolicy,
+    /// Former names in the same tenant, and where each is written.
+    pub formerly: BTreeMap<AppName, Position>,
 }
 
 /// All of the fleet repo.

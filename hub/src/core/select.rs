@@ -52,6 +52,13 @@ impl ClusterSet {
         self
     }
 
+    /// The clusters in it that are not in `other`.
+    #[must_use]
+    pub fn minus(mut self, other: &Self) -> Self {
+        self.remove(other);
+        self
+    }
+
     /// True if the cluster at `position` is in it.
     pub fn contains(&self, position: usize) -> bool {
         self.words.get(position / 64).is_some_and(|word| word >> (position % 64) & 1 == 1)

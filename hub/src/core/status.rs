@@ -6,6 +6,7 @@
 pub mod app;
 pub mod cluster;
 pub mod drift;
+pub mod first;
 pub mod source;
 pub mod tenant;
 

@@ -18,6 +18,8 @@ use crate::core::yaml::{Entry, Node, Value};
 
 /// Prefix of labels and annotations that are ours to set.
 const OURS: &str = "rimward.dev/";
+/// Annotations of ours that people set, each with the one value that means something.
+const ASKED: [(&str, &str); 2] = [("rimward.dev/prune", "false"), ("rimward.dev/replace", "true")];
 /// Metadata that only an API server or a controller sets: to apply it would adopt, lock or orphan objects.
 const FOREIGN: [&str; 8] = [
     "managedFields",
@@ -154,21 +156,36 @@ impl Reader<'_> {
                     "take it out: only the API server and controllers set it".to_owned();
             }
         }
-        for (field, code) in [("labels", codes::METADATA), ("annotations", codes::NOT_BUILT)] {
+        for field in ["labels", "annotations"] {
             let Some(Value::Map(entries)) = metadata.get(field).map(|node| &node.value) else { continue };
             for Entry { key, node, .. } in entries {
                 if key.starts_with(OURS) {
-                    let message = match field {
-                        "labels" => format!("label {key} is set by Rimward alone"),
-                        _ => format!("annotation {key} is not built yet"),
-                    };
-                    self.error(code, node, message);
+                    self.ours(field, key, node);
                 }
                 if node.text().is_none() {
                     let message = format!("metadata.{field}: {key} is {}, not a string", node.kind());
                     self.error(codes::MANIFEST, node, message).help = "put it in quotes".to_owned();
                 }
             }
+        }
+    }
+
+    /// A label or an annotation of ours.
+    fn ours(&mut self, field: &str, key: &str, node: &Node) {
+        if field == "labels" {
+            self.error(codes::METADATA, node, format!("label {key} is set by Rimward alone"));
+            return;
+        }
+        let asked = ASKED.iter().find(|(known, _)| *known == key);
+        let Some((_, value)) = asked else {
+            let known = ASKED.map(|(key, value)| format!("{key}: \"{value}\"")).join(", ");
+            self.error(codes::METADATA, node, format!("unknown annotation {key}")).help =
+                format!("known are {known}");
+            return;
+        };
+        if node.text().is_some_and(|text| text != *value) {
+            self.error(codes::METADATA, node, format!("annotation {key} can only be \"{value}\"")).help =
+                "take it out, if that is not meant".to_owned();
         }
     }
 

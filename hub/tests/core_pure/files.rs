@@ -14,14 +14,15 @@ fn tree(files: &[(&str, &str)]) -> SourceTree {
 }
 
 /// `code position message` of each note on a fleet file, and the help of the first.
-fn fleet_notes(text: &str) -> (Vec<String>, String) {
+pub fn fleet_notes(text: &str) -> (Vec<String>, String) {
     let load = load_fleet(&tree(&[("f.yaml", text)]), &Files::new());
     let help = load.notes.first().map(|note| note.help.clone()).unwrap_or_default();
     let notes = load.notes.iter().filter(|note| note.code != "RW3011");
     (notes.map(|note| format!("{} {} {}", note.code, note.at, note.message)).collect(), help)
 }
 
-fn app_notes(text: &str) -> Vec<String> {
+/// `code position message` of each note when App web has this file, which changes nothing on any cluster.
+pub fn app_notes(text: &str) -> Vec<String> {
     let mut world = World::started();
     world.file("web/rimward.yaml", text);
     let step = world.step();
@@ -49,7 +50,7 @@ fn the_documents_of_the_interface_are_read() {
     let load = load_fleet(&tree(&[("f.yaml", &text)]), &Files::new());
     assert_eq!(load.notes, []);
     let policy = load.policy;
-    assert_eq!((policy.fleet.name.as_str(), policy.fleet.health_timeout_seconds), ("acme", 600));
+    assert_eq!((policy.fleet.name.as_str(), policy.fleet.defaults.health.timeout_seconds), ("acme", 600));
     assert_eq!(policy.fleet.deletion.max_per_plan, Some(7));
     let tenant = &policy.tenants[&TenantName::new("payments").unwrap()];
     let source = &tenant.sources["apps"];
@@ -127,7 +128,7 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
             git("") + "  objects: {allow: [\"*\"]}",
             "RW3005 f.yaml:8:12 a tenant that may have cluster-scoped objects",
         ),
-        (git("") + "  limits: {drift: [revert]}", "RW3006 f.yaml:8:12 limits: `drift` is not built yet"),
+        (git("") + "  limits: {rollouts: []}", "RW3006 f.yaml:8:12 limits: `rollouts` is not built yet"),
         (git("") + "  quota: {}", "RW3006 f.yaml:8:3 a Tenant's spec: `quota` is not built yet"),
         (
             git("").replace("clusters: {}", "clusters: {cel: x}"),
@@ -142,8 +143,8 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
             "RW3003 f.yaml:5:52 unknown operator `Is`",
         ),
         (
-            format!("{head}kind: Fleet\nmetadata: {{name: a}}\nspec: {{defaults: {{takeover: always}}}}"),
-            "RW3006 f.yaml:4:29 takeover `always` is not built yet",
+            format!("{head}kind: Fleet\nmetadata: {{name: a}}\nspec: {{defaults: {{rollout: careful}}}}"),
+            "RW3006 f.yaml:4:28 rollout `careful` is not built yet",
         ),
         (
             format!("{head}kind: Fleet\nmetadata: {{name: a}}\nspec: {{deletion: {{maxPerHour: 1}}}}"),
@@ -231,21 +232,7 @@ fn a_wrong_file_falls_back_as_a_whole_and_is_remembered_as_it_was() {
 #[test]
 fn each_mistake_in_an_app_file_is_named_where_it_is() {
     let web = |rest: &str| app("web", "{}") + rest;
-    let later = [
-        "helm",
-        "values",
-        "valuesFiles",
-        "patches",
-        "images",
-        "overrides",
-        "variables",
-        "dependsOn",
-        "drift",
-        "takeover",
-        "health",
-        "deletion",
-        "formerly",
-    ];
+    let later = ["helm", "values", "valuesFiles", "patches", "images", "overrides", "variables"];
     for field in later {
         let notes = app_notes(&web(&format!("  {field}: {{}}\n")));
         assert_eq!(notes, [format!("RW3006 web/rimward.yaml:7:3 an App's spec: `{field}` is not built yet")]);

@@ -3,11 +3,15 @@
 
 mod absence;
 mod codes;
+mod depends;
 mod files;
 mod fleet_state;
 mod guardrails;
 mod manifests;
+mod options;
+mod options_property;
 mod properties;
 mod publication;
+mod renames;
 mod scale;
 mod world;

@@ -162,6 +162,52 @@ fn what_belongs_to_the_server_is_stripped_or_refused() {
 }
 
 #[test]
+fn the_two_annotations_that_people_set_pass_and_no_other() {
+    let with = |annotation: &str| HEAD.replace("name: x", &format!("name: x, annotations: {{{annotation}}}"));
+    for (annotation, key, value) in [
+        ("rimward.dev/prune: \"false\"", "rimward.dev/prune", "false"),
+        ("rimward.dev/replace: 'true'", "rimward.dev/replace", "true"),
+        ("example.com/prune: a", "example.com/prune", "a"),
+    ] {
+        assert_eq!(one(&with(annotation))["metadata"]["annotations"], json!({key: value}));
+    }
+    for (annotation, wanted) in [
+        (
+            "rimward.dev/prune: \"true\"",
+            "RW3021 web/a.yaml:3:54 annotation rimward.dev/prune can only be \"false\"",
+        ),
+        (
+            "rimward.dev/prune: \"\"",
+            "RW3021 web/a.yaml:3:54 annotation rimward.dev/prune can only be \"false\"",
+        ),
+        (
+            "rimward.dev/replace: \"false\"",
+            "RW3021 web/a.yaml:3:56 annotation rimward.dev/replace can only be",
+        ),
+        (
+            "rimward.dev/prune: false",
+            "RW3020 web/a.yaml:3:54 metadata.annotations: rimward.dev/prune is a boolean",
+        ),
+        (
+            "rimward.dev/replace: yes",
+            "RW3020 web/a.yaml:3:56 metadata.annotations: rimward.dev/replace is a boolean",
+        ),
+        ("rimward.dev/Prune: \"false\"", "RW3021 web/a.yaml:3:54 unknown annotation rimward.dev/Prune"),
+        ("rimward.dev/app: web", "RW3021 web/a.yaml:3:52 unknown annotation rimward.dev/app"),
+    ] {
+        fails(&with(annotation), wanted);
+    }
+    // As a label it is ours alone, whatever it says.
+    fails(
+        &HEAD.replace("name: x", "name: x, labels: {rimward.dev/prune: \"false\"}"),
+        "RW3021 web/a.yaml:3:",
+    );
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {rimward.dev/prune: canary}}\n";
+    assert!(!render(&[("a.yaml", secret)]).unwrap_err().contains("canary"));
+}
+
+#[test]
 fn plain_strings_of_a_secret_become_data() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: eA==, b: eA==}\nstringData: {b: hello, c: \"\"}\n";
     let object = one(secret);

@@ -183,12 +183,13 @@ impl World {
         for (name, plan) in &output.plans {
             assert_eq!(Plan::parse(&plan.to_bytes()).unwrap(), **plan);
             let before = self.previous.get(name);
+            self.check_options(policy, plan, before.map(Arc::as_ref));
             let earlier = |id: &AppId| before.is_some_and(|plan| plan.removed.iter().any(|r| r.id() == *id));
             for removed in plan.removed.iter().filter(|removed| !earlier(&removed.id())) {
                 let had = before.is_some_and(|plan| plan.bundles.iter().any(|b| b.id() == removed.id()));
                 let unaccounted = self.unaccounted.get(name).is_some_and(|ids| ids.contains(&removed.id()));
                 assert!(had || unaccounted, "{name}: a tombstone for {}, which was not there", removed.id());
-                self.check_absence(policy, trees, name, removed.id());
+                self.check_absence(policy, trees, output, name, removed.id());
             }
             for gone in before.iter().flat_map(|plan| &plan.bundles).map(PlanBundle::id) {
                 let there = plan.bundles.iter().any(|bundle| bundle.id() == gone);
@@ -198,11 +199,49 @@ impl World {
         }
     }
 
+    /// How Apps are run: no circle, no App beside the one that was called so, nothing beyond the tenant's limits.
+    fn check_options(&self, policy: &Policy, plan: &Plan, before: Option<&Plan>) {
+        let in_plan = |id: &AppId| plan.bundles.iter().find(|bundle| bundle.id() == *id);
+        for bundle in &plan.bundles {
+            for name in &bundle.formerly {
+                let former = AppId { tenant: bundle.tenant.clone(), app: name.clone() };
+                assert!(in_plan(&former).is_none(), "{former} is there beside {}", bundle.id());
+            }
+            let (mut seen, mut next) = (BTreeSet::new(), bundle.depends_on.clone());
+            while let Some(on) = next.pop() {
+                assert_ne!(on, bundle.id(), "waits for itself");
+                if seen.insert(on.clone()) {
+                    next.extend(in_plan(&on).into_iter().flat_map(|on| on.depends_on.iter().cloned()));
+                }
+            }
+            let (Some(tenant), false) = (
+                policy.tenants.get(&bundle.tenant),
+                before.is_some_and(|plan| plan.bundles.contains(bundle)),
+            ) else {
+                continue;
+            };
+            assert!(tenant.limits.drift.allowed.contains(&bundle.drift.mode), "{:?}", bundle.drift);
+            assert!(tenant.limits.takeover.allowed.contains(&bundle.takeover), "{:?}", bundle.takeover);
+            let limits = [&policy.fleet.deletion, &tenant.limits.deletion];
+            for limit in limits {
+                assert!(limit.max_per_plan.is_none_or(|max| bundle.deletion.max_per_plan <= max));
+                let kinds = limit.protect.iter().flatten();
+                kinds.for_each(|kind| assert!(bundle.deletion.protect.contains(kind), "{kind}"));
+            }
+        }
+        // A tombstone deletes no faster than the App itself would have.
+        for removed in &plan.removed {
+            let was = before.and_then(|plan| plan.bundles.iter().find(|bundle| bundle.id() == removed.id()));
+            assert!(was.is_none_or(|was| removed.deletion.max_per_plan <= was.deletion.max_per_plan));
+        }
+    }
+
     /// A new tombstone needs an absence that was read, or an approval.
     fn check_absence(
         &self,
         policy: &Policy,
         trees: &BTreeMap<SourceId, Arc<SourceTree>>,
+        output: &PlanOutput,
         name: &ClusterName,
         gone: AppId,
     ) {
@@ -219,7 +258,13 @@ impl World {
         assert!(!load.stuck.contains_key(&gone), "{gone} is there, if wrong");
         if !load.apps.contains_key(&gone) {
             assert!(load.broken.is_empty(), "{gone} may be in {:?}", load.broken);
-            assert!(!load.apps.is_empty() || !load.stuck.is_empty(), "{gone} was the last App of {source}");
+            let renamed = output
+                .plans
+                .values()
+                .flat_map(|plan| &plan.bundles)
+                .any(|bundle| bundle.tenant == gone.tenant && bundle.formerly.contains(&gone.app));
+            let last = load.apps.is_empty() && load.stuck.is_empty();
+            assert!(!last || renamed, "{gone} was the last App of {source}");
         }
     }
 
@@ -249,6 +294,12 @@ impl World {
     }
 }
 
+/// A second source of the tenant, `payments/more`.
+pub fn two_sources() -> String {
+    let two = "  - {name: more, git: {url: https://git.example/more.git}}\n  clusters: {}";
+    FLEET.replace("  clusters: {}", two)
+}
+
 /// The result of a step.
 pub struct Step {
     pub output: PlanOutput,
@@ -266,6 +317,18 @@ impl Step {
 
     pub fn removed(&self, on: &str) -> Vec<String> {
         self.output.plans[&cluster(on)].removed.iter().map(|removed| removed.id().to_string()).collect()
+    }
+
+    /// The entry of an App on a cluster.
+    pub fn entry(&self, on: &str, app: &str) -> &PlanBundle {
+        let bundles = &self.output.plans[&cluster(on)].bundles;
+        bundles.iter().find(|bundle| bundle.id() == id(app)).expect("the App is planned")
+    }
+
+    /// `code position message` of why an App is not updated.
+    pub fn blocked(&self, app: &str) -> Option<String> {
+        let note = self.output.decided.apps.get(&id(app))?.blocked.as_ref()?;
+        Some(format!("{} {} {}", note.code, note.at, note.message))
     }
 
     /// `reason apps` of each hold.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
 use rimward_hub::core::world::World;
-use rimward_proto::report::{ObjectReport, State};
+use rimward_proto::report::State;
 use serde_json::Value;
 
 use crate::cli_hub::LiveHub;
@@ -101,14 +101,8 @@ async fn pages_are_put_together() {
 async fn describe_shows_notes_objects_and_events() {
     let mut world = fleet();
     let mut failed = report(State::Failed, "Denied", "policy p says no");
-    failed.exceptions = vec![ObjectReport {
-        key: key("ConfigMap", "web"),
-        reason: "Denied".into(),
-        message: "by\u{1b}[2Jp".into(),
-        managers: vec![],
-        fields: vec![],
-    }];
-    world.clusters.get_mut(&cluster("eu-1")).unwrap().apps.get_mut(&web()).unwrap().0 = failed;
+    failed.exceptions = vec![problem("ConfigMap", "web", "Denied", "by\u{1b}[2Jp")];
+    say(&mut world, "eu-1", failed);
     let source = world.sources.get_mut(&apps_source()).unwrap();
     source.notes =
         vec![note(Severity::Error, "RW3004", "unknown field `namespce`, did you mean `namespace`?")];

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rimward_hub::core::model::{
-    App, Cluster, DeletionPolicy, Fleet, GitRef, GitSpec, Policy, Selector, SourceId, SourceSpec, Tenant,
+    App, Ceiling, Cluster, Defaults, DeletionPolicy, Fleet, GitRef, GitSpec, Limits, Options, Policy,
+    Selector, SourceId, SourceSpec, Tenant,
 };
 use rimward_hub::core::note::{Note, Position, Severity};
 use rimward_hub::core::world::{AppDecision, ClusterStatus, Decided, Event, Published, SourceStatus, World};
@@ -15,8 +16,8 @@ use rimward_proto::head::{Assignment, Head, TreeId};
 use rimward_proto::merkle::{Tree, leaf_hash};
 use rimward_proto::plan::{Deletion, Drift, DriftMode, Health, Plan, PlanBundle, Takeover};
 use rimward_proto::report::{
-    AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport, State,
-    hold_digest,
+    AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport,
+    ObjectReport, State, hold_digest,
 };
 use rimward_proto::root::Root;
 use rimward_proto::{AppId, ClusterName, ClusterUid, Digest, ObjectKey};
@@ -180,7 +181,11 @@ fn policy() -> Policy {
         service_account: None,
         allow: vec![],
         deny: vec![],
-        deletion: DeletionPolicy::default(),
+        limits: Limits {
+            drift: Ceiling { allowed: vec![DriftMode::Revert], at: at("fleet.yaml", 10) },
+            takeover: Ceiling { allowed: vec![Takeover::Refuse], at: at("fleet.yaml", 10) },
+            deletion: DeletionPolicy::default(),
+        },
         at: at("fleet.yaml", 10),
     };
     Policy {
@@ -188,7 +193,11 @@ fn policy() -> Policy {
         fleet: Fleet {
             name: "acme".into(),
             deletion: DeletionPolicy::default(),
-            health_timeout_seconds: 300,
+            defaults: Defaults {
+                drift: Drift { mode: DriftMode::Revert, ignore: vec![] },
+                takeover: Takeover::Refuse,
+                health: Health { timeout_seconds: 300, cel: vec![] },
+            },
         },
         clusters: [("eu-1", "prod"), ("us-1", "dev")]
             .map(|(n, e)| (cluster(n), cluster_document(n, e)))
@@ -219,6 +228,7 @@ pub fn world(now: Timestamp) -> World {
         namespace: None,
         clusters: Selector::default(),
         clusters_at: at("web/rimward.yaml", 6),
+        options: Options::default(),
         at: at("web/rimward.yaml", 1),
     };
     let decision = AppDecision {
@@ -256,6 +266,37 @@ pub fn us_offline(world: &mut World, now: Timestamp) {
 pub fn key(kind: &str, name: &str) -> ObjectKey {
     let group = if kind == "Deployment" { "apps" } else { "" };
     ObjectKey { group: group.into(), kind: kind.into(), namespace: "payments".into(), name: name.into() }
+}
+
+/// An object that is not as it should be.
+pub fn problem(kind: &str, name: &str, reason: &str, message: &str) -> ObjectReport {
+    ObjectReport {
+        key: key(kind, name),
+        reason: reason.into(),
+        message: message.into(),
+        managers: vec![],
+        fields: vec![],
+    }
+}
+
+/// An object that is there and not ours, and what taking it over would change.
+pub fn foreign(kind: &str, name: &str, fields: &[(&str, &str, &str)]) -> ObjectReport {
+    let field = |(path, wanted, found): &(&str, &str, &str)| FieldDrift {
+        path: (*path).into(),
+        wanted: (*wanted).into(),
+        found: (*found).into(),
+        redacted: false,
+    };
+    ObjectReport {
+        managers: vec!["helm".into(), "kubectl-client-side-apply".into()],
+        fields: fields.iter().map(field).collect(),
+        ..problem(kind, name, "Foreign", "it is there, and not ours")
+    }
+}
+
+/// Says something of web on a cluster.
+pub fn say(world: &mut World, on: &str, report: AppReport) {
+    world.clusters.get_mut(&cluster(on)).unwrap().apps.get_mut(&web()).unwrap().0 = report;
 }
 
 pub fn drift(id: &str, now: Timestamp) -> DriftReport {

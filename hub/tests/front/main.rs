@@ -10,5 +10,6 @@ mod cli_act;
 mod cli_errors;
 mod cli_hub;
 mod fixture;
+mod objects;
 mod status_properties;
 mod status_table;

@@ -2,11 +2,10 @@
 
 use jiff::Timestamp;
 use rimward_proto::ClusterName;
-use rimward_proto::report::{DriftAction, DriftReport, DriftType, FieldDrift};
+use rimward_proto::report::{DriftAction, DriftReport, DriftType};
 use serde::Serialize;
-use serde_json::Value;
 
-use super::ObjectRef;
+use super::object::{Field, ObjectRef};
 use crate::core::world::Event;
 
 /// Kinds of events that are good news; everything else is worth a look.
@@ -93,14 +92,6 @@ pub struct DriftItem {
     fields: Vec<Field>,
 }
 
-#[derive(Debug, Serialize)]
-struct Field {
-    path: String,
-    wanted: Value,
-    found: Value,
-    redacted: bool,
-}
-
 impl DriftItem {
     /// The item of one drift, on a cluster that last reported at `as_of`.
     pub fn new(cluster: &ClusterName, drift: &DriftReport, as_of: Timestamp) -> Self {
@@ -116,20 +107,7 @@ impl DriftItem {
             manager: drift.manager.clone(),
             action: drift.action,
             restored_millis: drift.restored_millis,
-            fields: drift.fields.iter().map(Field::new).collect(),
+            fields: Field::all(&drift.key, &drift.fields),
         }
-    }
-}
-
-impl Field {
-    fn new(field: &FieldDrift) -> Self {
-        // A redacted value is not shown even if a spoke sent it.
-        let value = |json: &str| match json {
-            "" => Value::Null,
-            _ if field.redacted => Value::Null,
-            json => serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned())),
-        };
-        let (wanted, found) = (value(&field.wanted), value(&field.found));
-        Self { path: field.path.clone(), wanted, found, redacted: field.redacted }
     }
 }

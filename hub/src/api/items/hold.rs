@@ -6,7 +6,7 @@ use rimward_proto::report::HoldReport;
 use rimward_proto::{AppId, ClusterName, Digest};
 use serde::Serialize;
 
-use super::ObjectRef;
+use super::object::ObjectRef;
 use crate::core::world::{HubHold, World};
 
 /// One hold.

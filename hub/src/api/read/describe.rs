@@ -1,8 +1,11 @@
 //! One thing with what is said about it: its notes, its events, its objects.
 
+use rimward_proto::report::AppReport;
+
 use super::*;
 use crate::api::items::source::notes;
 use crate::core::note::Note;
+use crate::core::status::first;
 use crate::core::world::SourceStatus;
 
 /// A source, and what it resolved to lately.
@@ -23,12 +26,9 @@ pub async fn cluster(State(shared): State<Shared>, Path(cluster): Path<String>) 
     let document = world.policy.as_ref().and_then(|policy| policy.clusters.get(&name));
     let notes = document.map(|cluster| about_file(&world, &SourceId::Fleet, &cluster.at.file));
     let query = Query { cluster: Some(cluster), ..Query::default() };
-    let as_of = view.as_of();
-    let reports = view.known.apps.values();
-    let objects = reports.flat_map(|(report, _)| ObjectItem::of(&name, report, as_of)).collect();
-    let item = ClusterItem::new(&view, &Standing::of(&world));
-    let events = events_about(&world, &query);
-    Ok(Json(Described::new("Cluster", item, notes.unwrap_or_default(), events, objects)))
+    let reports = view.known.apps.values().map(|(report, _)| (view.name, report));
+    let about = about(&world, notes.unwrap_or_default(), &query, reports.collect(), now);
+    Ok(Json(Described::new("Cluster", ClusterItem::new(&view, &Standing::of(&world)), about)))
 }
 
 /// `GET /tenants/{tenant}`.
@@ -39,10 +39,9 @@ pub async fn tenant(State(shared): State<Shared>, Path(tenant): Path<String>) ->
     let notes = document.map(|tenant| about_file(&world, &SourceId::Fleet, &tenant.at.file));
     let query = Query { tenant: Some(tenant), ..Query::default() };
     let ids = app::ids(&world);
-    let objects = ids.iter().filter(|id| id.tenant == name).flat_map(|id| app_objects(&world, id));
-    let item = TenantItem::new(&world, &ids, &name, now);
-    let events = events_about(&world, &query);
-    Ok(Json(Described::new("Tenant", item, notes.unwrap_or_default(), events, objects.collect())))
+    let reports = ids.iter().filter(|id| id.tenant == name).flat_map(|id| app_reports(&world, id));
+    let about = about(&world, notes.unwrap_or_default(), &query, reports.collect(), now);
+    Ok(Json(Described::new("Tenant", TenantItem::new(&world, &ids, &name, now), about)))
 }
 
 /// `GET /tenants/{tenant}/apps/{app}`.
@@ -62,8 +61,8 @@ pub async fn app(State(shared): State<Shared>, Path((tenant, app)): Path<(String
     notes.dedup();
     let query = Query { tenant: Some(tenant), app: Some(app), ..Query::default() };
     let item = AppItem::new(&world, &view, &Standing::of(&world), now);
-    let (events, objects) = (events_about(&world, &query), app_objects(&world, &id));
-    Ok(Json(Described::new("App", item, notes, events, objects)))
+    let about = about(&world, notes, &query, app_reports(&world, &id).collect(), now);
+    Ok(Json(Described::new("App", item, about)))
 }
 
 /// `GET /tenants/{tenant}/sources/{source}`.
@@ -89,7 +88,7 @@ fn describe_source(shared: &Shared, id: SourceId) -> One<SourceDetail> {
     let notes = notes(&world, &id, known);
     let item = SourceItem::new(&world, &id, known, now);
     let detail = SourceDetail { item, resolved: shared.journal.of(&id) };
-    Ok(Json(Described::new("Source", detail, notes, Vec::new(), Vec::new())))
+    Ok(Json(Described::new("Source", detail, About { notes, ..About::default() })))
 }
 
 fn about_file(world: &World, source: &SourceId, file: &str) -> Vec<Note> {
@@ -103,11 +102,25 @@ fn about_folder(world: &World, source: &SourceId, root: &str) -> Vec<Note> {
     notes(world, source, &known).into_iter().filter(|note| note.at.file.starts_with(&prefix)).collect()
 }
 
-/// An App's objects that are not as they should be, on all clusters.
-fn app_objects(world: &World, id: &AppId) -> Vec<ObjectItem> {
-    let reports = world.clusters.iter().filter_map(|(name, known)| {
-        let (report, at) = known.apps.get(id)?;
-        Some(ObjectItem::of(name, report, known.reported.unwrap_or(*at)))
-    });
-    reports.flatten().collect()
+/// What the clusters say of an App.
+fn app_reports<'w>(world: &'w World, id: &AppId) -> impl Iterator<Item = (&'w ClusterName, &'w AppReport)> {
+    let reports = world.clusters.iter().map(|(name, known)| (name, known.apps.get(id)));
+    reports.filter_map(|(name, report)| Some((name, &report?.0)))
+}
+
+/// What is said about something that these reports are of.
+fn about(
+    world: &World,
+    notes: Vec<Note>,
+    query: &Query,
+    reports: Vec<(&ClusterName, &AppReport)>,
+    now: Timestamp,
+) -> About {
+    let as_of = |name: &ClusterName| world.clusters.get(name).map_or(now, |known| object::as_of(known, now));
+    let objects =
+        reports.iter().flat_map(|(name, report)| ObjectItem::of(name, report, as_of(name))).collect();
+    let taken = reports.iter().flat_map(|(name, report)| TakenItem::of(name, report, as_of(name))).collect();
+    let first = first::not_ready(world, reports, now);
+    let first_not_ready = first.map(|found| ObjectItem::first(&found, as_of(found.cluster)));
+    About { notes, events: events_about(world, query), first_not_ready, objects, taken }
 }

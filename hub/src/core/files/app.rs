@@ -3,6 +3,7 @@
 use rimward_proto::{AppId, AppName};
 
 use super::check::{Check, Shape};
+use super::options::{former_names, options};
 use super::selector::{name_at, selector};
 use super::{DOCUMENT, NAMED, path_below};
 use crate::core::codes;
@@ -13,22 +14,19 @@ use crate::core::select::ClusterIndex;
 use crate::core::yaml::Node;
 
 const SPEC: Shape = Shape {
-    known: &["namespace", "clusters", "path", "rollout"],
-    later: &[
-        "helm",
-        "values",
-        "valuesFiles",
-        "patches",
-        "images",
-        "overrides",
-        "variables",
+    known: &[
+        "namespace",
+        "clusters",
+        "path",
         "dependsOn",
+        "rollout",
         "drift",
         "takeover",
         "health",
         "deletion",
         "formerly",
     ],
+    later: &["helm", "values", "valuesFiles", "patches", "images", "overrides", "variables"],
 };
 
 /// What an App file is read against.
@@ -39,14 +37,25 @@ pub(super) struct Context<'a> {
     pub clusters: &'a ClusterIndex,
 }
 
-/// Which App a document is, as far as it can be told, and the App if it is right.
-pub(super) fn app(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> (Option<AppId>, Option<App>) {
+/// What a document says, right or wrong.
+#[derive(Default)]
+pub(super) struct Read {
+    /// Which App it is, as far as it can be told.
+    pub id: Option<AppId>,
+    /// Its former names, as far as they can be told.
+    pub former: Vec<AppName>,
+    /// The App if it is right.
+    pub app: Option<App>,
+}
+
+/// Reads an `App` document.
+pub(super) fn app(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> Read {
     let name = node.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::text);
     let name = name.and_then(|name| AppName::new(name).ok());
     let id = name.map(|app| AppId { tenant: context.tenant.name.clone(), app });
     let app = whole(check, node, context);
     let app = if check.failed() { None } else { app };
-    (id, app)
+    Read { id, former: former_names(node), app }
 }
 
 fn whole(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> Option<App> {
@@ -72,6 +81,7 @@ fn whole(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> Option<Ap
         check.error(codes::NOT_BUILT, at, format!("rollout `{rollout}` is not built yet")).help =
             "leave it out, or write `immediate`".to_owned();
     }
+    let options = options(check, spec, context.tenant, name.as_ref());
     let root = check.file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
     let path = match check.optional_text(spec, "path") {
         Some((path, at)) => path_below(&root, path).or_else(|| {
@@ -90,6 +100,7 @@ fn whole(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> Option<Ap
         namespace,
         clusters,
         clusters_at,
+        options,
         at: check.at(node.at),
     })
 }

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rimward_proto::AppId;
 use rimward_proto::nearest::closest;
+use rimward_proto::{AppId, AppName};
 
-use super::app::{Context, app};
+use super::app::{Context, Read, app};
 use super::check::Check;
 use super::{API_VERSION, APP_FILE, APP_FILE_BYTES, header};
 use crate::core::codes;
@@ -24,6 +24,8 @@ pub struct AppsLoad {
     /// Apps whose name is known but whose file is wrong: they are there, and do not change. With their file and the
     /// first error.
     pub stuck: BTreeMap<AppId, (String, Note)>,
+    /// What each App, right or wrong, says that it was called.
+    pub former: BTreeMap<AppId, BTreeSet<AppName>>,
     /// App files that do not even say which App they are: any App may be in them.
     pub broken: BTreeSet<String>,
     /// What is wrong with the files.
@@ -71,9 +73,13 @@ fn load_with_index(context: &Context<'_>, tree: &SourceTree) -> AppsLoad {
 fn one_file(load: &mut AppsLoad, path: &str, bytes: &[u8], context: &Context<'_>) {
     let mut check = Check::new(path);
     let node = document(&mut check, bytes);
-    let (id, found) = node.as_ref().map_or((None, None), |node| app(&mut check, node, context));
+    let read = node.as_ref().map(|node| app(&mut check, node, context)).unwrap_or_default();
+    let Read { id, former, app: found } = read;
     let error = check.first_error().cloned();
     load.notes.append(&mut check.notes);
+    if let Some(id) = id.as_ref().filter(|_| !former.is_empty()) {
+        load.former.entry(id.clone()).or_default().extend(former);
+    }
     match (id, found, error) {
         (Some(id), Some(app), None) => add(load, id, app),
         (Some(id), _, Some(error)) => {

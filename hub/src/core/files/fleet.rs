@@ -1,19 +1,18 @@
 //! The documents of the fleet repo: `Fleet` and `Cluster`.
 
 use rimward_proto::ClusterName;
+use rimward_proto::plan::{Drift, DriftMode, Health, Takeover};
 
 use super::check::{Check, Shape};
-use super::{DOCUMENT, NAMED};
+use super::{DOCUMENT, NAMED, options};
 use crate::core::codes;
-use crate::core::model::{Cluster, DeletionPolicy, Fleet};
+use crate::core::model::{Cluster, Defaults, DeletionPolicy, Fleet};
 use crate::core::yaml::Node;
 
 const NAMED_AND_LABELLED: Shape = Shape { known: &["name", "labels"], later: &[] };
 const CLUSTER_SPEC: Shape = Shape { known: &[], later: &["variables"] };
 const FLEET_SPEC: Shape = Shape { known: &["defaults", "deletion"], later: &[] };
 const DEFAULTS: Shape = Shape { known: &["drift", "takeover", "rollout", "health"], later: &[] };
-const DEFAULT_DRIFT: Shape = Shape { known: &["mode"], later: &["ignore"] };
-const DEFAULT_HEALTH: Shape = Shape { known: &["timeout"], later: &["cel"] };
 const DELETION: Shape = Shape { known: &["maxPerPlan", "protect"], later: &["maxPerHour"] };
 
 /// Deletions per plan and cluster that need no approval when the fleet does not say.
@@ -31,7 +30,11 @@ pub(super) fn default_fleet() -> Fleet {
             max_per_plan: Some(DEFAULT_MAX_PER_PLAN),
             protect: Some(DEFAULT_PROTECT.map(str::to_owned).to_vec()),
         },
-        health_timeout_seconds: DEFAULT_HEALTH_TIMEOUT,
+        defaults: Defaults {
+            drift: Drift { mode: DriftMode::Revert, ignore: Vec::new() },
+            takeover: Takeover::Refuse,
+            health: Health { timeout_seconds: DEFAULT_HEALTH_TIMEOUT, cel: Vec::new() },
+        },
     }
 }
 
@@ -72,38 +75,29 @@ pub(super) fn fleet(check: &mut Check<'_>, node: &Node) -> Option<Fleet> {
     Some(fleet)
 }
 
-/// Accepts exactly what is the built behaviour, so that a default that would do nothing is never written in good faith.
 fn defaults(check: &mut Check<'_>, node: &Node, fleet: &mut Fleet) -> Option<()> {
     let node = check.mapping(node, "defaults", &DEFAULTS)?;
-    if let Some(drift) = node.get("drift").and_then(|drift| check.mapping(drift, "drift", &DEFAULT_DRIFT)) {
-        only(check, drift, "mode", "revert");
-    }
-    only(check, node, "takeover", "refuse");
-    only(check, node, "rollout", "immediate");
-    if let Some(health) = node.get("health")
-        && let Some(health) = check.mapping(health, "health", &DEFAULT_HEALTH)
-        && let Some(seconds) = check.seconds(health, "timeout")
+    let Defaults { drift, takeover, health } = &mut fleet.defaults;
+    let written = options::drift(check, node);
+    drift.mode = written.mode.map_or(drift.mode, |(mode, _)| mode);
+    drift.ignore = written.ignore.unwrap_or_default();
+    *takeover = options::takeover(check, node).map_or(*takeover, |(takeover, _)| takeover);
+    let written = options::health(check, node);
+    health.timeout_seconds = written.timeout_seconds.unwrap_or(health.timeout_seconds);
+    health.cel = written.cel.unwrap_or_default();
+    // A default that would do nothing is never written in good faith.
+    if let Some((found, at)) = check.optional_text(node, "rollout")
+        && found != "immediate"
     {
-        fleet.health_timeout_seconds = seconds;
+        check.error(codes::NOT_BUILT, at, format!("rollout `{found}` is not built yet")).help =
+            "leave it out, or write `immediate`".to_owned();
     }
     Some(())
-}
-
-fn only(check: &mut Check<'_>, node: &Node, key: &str, built: &str) {
-    if let Some((found, at)) = check.optional_text(node, key)
-        && found != built
-    {
-        check.error(codes::NOT_BUILT, at, format!("{key} `{found}` is not built yet")).help =
-            format!("leave it out, or write `{built}`");
-    }
 }
 
 /// Reads a `deletion` block.
 pub(super) fn deletion(check: &mut Check<'_>, node: &Node) -> DeletionPolicy {
     let Some(node) = check.mapping(node, "deletion", &DELETION) else { return DeletionPolicy::default() };
-    let protect = node.get("protect").map(|_| {
-        let kinds = check.texts(node, "protect");
-        kinds.into_iter().map(|(kind, _)| kind).collect()
-    });
+    let protect = node.get("protect").map(|_| options::kinds(check, node, "protect"));
     DeletionPolicy { max_per_plan: check.count(node, "maxPerPlan"), protect }
 }

@@ -5,8 +5,11 @@
 mod app;
 mod apps;
 mod check;
+mod expression;
 mod fleet;
 mod load;
+mod options;
+mod pointer;
 mod selector;
 mod source;
 mod tenant;
@@ -26,6 +29,7 @@ pub(in crate::core) use apps::load_apps_indexed;
 pub use apps::{AppsLoad, load_apps};
 pub use fleet::{DEFAULT_HEALTH_TIMEOUT, DEFAULT_MAX_PER_PLAN, DEFAULT_PROTECT};
 pub use load::{FleetLoad, load_fleet};
+pub(in crate::core) use options::{DRIFT_MODES, TAKEOVERS, listed, word};
 
 /// The `apiVersion` of our own documents.
 pub const API_VERSION: &str = "rimward.dev/v1alpha1";

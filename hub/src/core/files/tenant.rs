@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use rimward_proto::TenantName;
 use rimward_proto::ids::is_dns_label;
+use rimward_proto::plan::{DriftMode, Takeover};
 
 use super::check::{Check, Shape};
 use super::fleet::deletion;
+use super::options::{DRIFT_MODES, TAKEOVERS, ceiling};
 use super::selector::selector;
 use super::source::source;
 use super::{DOCUMENT, NAMED};
 use crate::core::codes;
 use crate::core::guardrails::may_have_cluster_scoped;
-use crate::core::model::{DeletionPolicy, SourceSpec, Tenant};
+use crate::core::model::{Limits, SourceSpec, Tenant};
+use crate::core::note::Position;
 use crate::core::yaml::{Mark, Node};
 
 const SPEC: Shape = Shape {
@@ -20,10 +23,14 @@ const SPEC: Shape = Shape {
     later: &["quota"],
 };
 const OBJECTS: Shape = Shape { known: &["allow", "deny"], later: &[] };
-const LIMITS: Shape = Shape { known: &["deletion"], later: &["drift", "takeover", "rollouts"] };
+const LIMITS: Shape = Shape { known: &["drift", "takeover", "deletion"], later: &["rollouts"] };
 
 /// ClusterRole bound in a tenant's namespaces when it does not say.
 const DEFAULT_ROLE: &str = "edit";
+/// What its Apps may do about drift when it does not say: to look away needs a word of the platform team.
+const DEFAULT_DRIFT: [DriftMode; 2] = [DriftMode::Revert, DriftMode::Report];
+/// What its Apps may do about foreign objects when it does not say: nothing.
+const DEFAULT_TAKEOVER: [Takeover; 1] = [Takeover::Refuse];
 
 /// Reads a `Tenant` document.
 pub(super) fn tenant(check: &mut Check<'_>, node: &Node) -> Option<Tenant> {
@@ -47,7 +54,7 @@ pub(super) fn tenant(check: &mut Check<'_>, node: &Node) -> Option<Tenant> {
             "a role is bound in namespaces only; name an account, such as rimward-tenants/platform"
                 .to_owned();
     }
-    let clusters_at = check.at(clusters?.at);
+    let (clusters_at, at) = (check.at(clusters?.at), check.at(node.at));
     Some(Tenant {
         name: name?,
         sources,
@@ -58,8 +65,8 @@ pub(super) fn tenant(check: &mut Check<'_>, node: &Node) -> Option<Tenant> {
         service_account,
         allow,
         deny,
-        deletion: limits(check, spec),
-        at: check.at(node.at),
+        limits: limits(check, spec, &at),
+        at,
     })
 }
 
@@ -130,9 +137,12 @@ fn sources(check: &mut Check<'_>, spec: &Node) -> BTreeMap<String, SourceSpec> {
     sources
 }
 
-fn limits(check: &mut Check<'_>, spec: &Node) -> DeletionPolicy {
-    let Some(node) = spec.get("limits").and_then(|node| check.mapping(node, "limits", &LIMITS)) else {
-        return DeletionPolicy::default();
-    };
-    node.get("deletion").map(|node| deletion(check, node)).unwrap_or_default()
+fn limits(check: &mut Check<'_>, spec: &Node, tenant: &Position) -> Limits {
+    let node = spec.get("limits").and_then(|node| check.mapping(node, "limits", &LIMITS));
+    let written = node.and_then(|node| node.get("deletion"));
+    Limits {
+        drift: ceiling(check, node, "drift", &DRIFT_MODES, (&DEFAULT_DRIFT, tenant)),
+        takeover: ceiling(check, node, "takeover", &TAKEOVERS, (&DEFAULT_TAKEOVER, tenant)),
+        deletion: written.map(|node| deletion(check, node)).unwrap_or_default(),
+    }
 }

@@ -9,7 +9,8 @@ use rimward_proto::{AppId, ClusterName, Digest, limits};
 
 use super::PlanInputs;
 use super::before::{Before, like_in};
-use super::standing::{Standing, Wanted, deletion};
+use super::entry::{deletion, narrowed};
+use super::standing::{Standing, Wanted};
 use crate::core::codes;
 use crate::core::model::SourceId;
 use crate::core::note::{Note, Position};
@@ -152,7 +153,7 @@ impl Build<'_> {
         for id in &recipe.unaccounted {
             if !bundles.contains_key(id) {
                 let tenant = self.inputs.policy.tenants.get(&id.tenant);
-                let deletion = deletion(self.inputs.policy, tenant);
+                let deletion = deletion(self.inputs.policy, tenant, None);
                 let (tenant, app) = (id.tenant.clone(), id.app.clone());
                 removed.entry(id.clone()).or_insert(Removed { tenant, app, commit: String::new(), deletion });
             }
@@ -164,13 +165,15 @@ impl Build<'_> {
         }
     }
 
-    /// The budget is the tenant's as it is now; without a tenant, as it was last.
+    /// The budget is what App or tenant have now, and no wider than what the App had here: an App that lets itself be
+    /// deleted slowly does not go at once because its file went.
     fn tombstone(&self, entry: &PlanBundle, commit: String) -> Removed {
         let tenant = self.inputs.policy.tenants.get(&entry.tenant);
-        let deletion = match tenant {
-            Some(tenant) => deletion(self.inputs.policy, Some(tenant)),
-            None => entry.deletion.clone(),
+        let now = match self.standings.get(&entry.id()) {
+            Some(Standing::Wanted(wanted)) => Some(wanted.entry.deletion.clone()),
+            _ => tenant.map(|tenant| deletion(self.inputs.policy, Some(tenant), None)),
         };
+        let deletion = now.map_or_else(|| entry.deletion.clone(), |now| narrowed(&now, &entry.deletion));
         Removed { tenant: entry.tenant.clone(), app: entry.app.clone(), commit, deletion }
     }
 }

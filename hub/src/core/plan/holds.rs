@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::PlanInputs;
 use super::before::Before;
+use super::renames::{Renames, waits_for_rename};
 use super::standing::{Sources, Standing};
 use crate::core::codes;
 use crate::core::model::SourceId;
@@ -22,6 +23,7 @@ pub(super) struct Removal<'a> {
     pub index: &'a ClusterIndex,
     pub before: &'a Before,
     pub sources: &'a Sources,
+    pub renames: &'a Renames<'a>,
 }
 
 /// Why an App that is in force is not in any source that was read.
@@ -30,6 +32,8 @@ enum Absence {
     Unclear(Note),
     /// Read and parsed: the commit that removed it.
     Removed { commit: String },
+    /// Goes on under a new name.
+    Renamed { to: AppId },
     /// Gone together with more than itself; waits for an approval as one.
     Together { reason: &'static str, subject: String, why: String },
 }
@@ -50,6 +54,9 @@ impl Removal<'_> {
                 Absence::Unclear(note) => drop(standings.insert(id.clone(), Standing::Kept(note))),
                 Absence::Removed { commit } => {
                     standings.insert(id.clone(), Standing::Removed { commit });
+                }
+                Absence::Renamed { to } => {
+                    drop(standings.insert(id.clone(), self.renamed(id, &to, standings)))
                 }
                 Absence::Together { reason, subject, why } => {
                     let proposal = Proposal { why, apps: Vec::new() };
@@ -97,6 +104,10 @@ impl Removal<'_> {
                 Note::warning(codes::MAYBE_BROKEN, at(), message).help("mend that file"),
             );
         }
+        // Its new name stands for it, so it is neither the last of its source nor gone with it.
+        if let Some(to) = self.renames.claimants(id).next() {
+            return Absence::Renamed { to: to.clone() };
+        }
         let name = match &origin.source {
             SourceId::Tenant { source, .. } => source.as_str(),
             SourceId::Fleet => "",
@@ -118,21 +129,33 @@ impl Removal<'_> {
         Absence::Removed { commit: commit.unwrap_or_default() }
     }
 
-    /// Holds Apps whose newest form would leave them nowhere, or empty.
+    fn renamed(&self, id: &AppId, to: &AppId, standings: &BTreeMap<AppId, Standing>) -> Standing {
+        let (Some(Standing::Wanted(_)), Some((app, _))) = (standings.get(to), self.sources.good.get(to))
+        else {
+            return Standing::Kept(waits_for_rename(id, to, self.file_of(id)));
+        };
+        let tree = self.inputs.trees.get(&app.source);
+        Standing::Removed { commit: tree.map(|tree| tree.commit.clone()).unwrap_or_default() }
+    }
+
+    /// Holds Apps whose newest form would leave them nowhere, or empty. What an App was called before counts as it.
     pub fn emptied(&self, standings: &mut BTreeMap<AppId, Standing>) -> Vec<HubHold> {
         let mut holds = Vec::new();
         for (id, standing) in standings.iter_mut() {
             let Standing::Wanted(wanted) = standing else { continue };
-            let had_objects = self.before.entries(id).any(|(entry, _)| entry.objects > 0);
-            let (reason, why) = if wanted.clusters.is_empty() && self.before.entries(id).next().is_some() {
+            let mut ids = vec![id.clone()];
+            ids.extend(self.renames.former_in_force(id, self.before));
+            let mut entries = ids.iter().flat_map(|id| self.before.entries(id)).peekable();
+            let somewhere = entries.peek().is_some();
+            let had_objects = entries.any(|(entry, _)| entry.objects > 0);
+            let (reason, why) = if wanted.clusters.is_empty() && somewhere {
                 ("LastCluster", format!("{id} selects no cluster any more"))
             } else if wanted.entry.objects == 0 && had_objects {
                 ("LastObject", format!("{id} has no objects any more"))
             } else {
                 continue;
             };
-            let ids = std::slice::from_ref(id);
-            let hold = self.hold(reason, &format!("app/{id}"), ids, Some(&wanted.entry), why);
+            let hold = self.hold(reason, &format!("app/{id}"), &ids, Some(&wanted.entry), why);
             if !self.inputs.approvals.contains(&hold.digest) {
                 *standing = Standing::Kept(held(&hold, self.file_of(id)));
                 holds.push(hold);

@@ -5,8 +5,12 @@
 mod before;
 mod build;
 mod cache;
+mod circles;
+mod depends;
+mod entry;
 mod holds;
 mod owners;
+mod renames;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use self::before::Before;
 use self::build::{Build, bundles_of};
+use self::depends::Depends;
 use self::holds::Removal;
+use self::renames::Renames;
 use self::standing::{Sources, Standing, render_all};
 use super::codes;
 use super::model::{App, Policy, SourceId, SourceTree};
@@ -86,10 +92,23 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     let mut notes = Vec::new();
     let sources = Sources::read(inputs, &index, cache, &mut notes);
     let mut standings = render_all(inputs, &sources, cache, &mut notes);
-    let removal = Removal { inputs, index: &index, before: &before, sources: &sources };
+    let renames = Renames { sources: &sources };
+    renames.refuse(&mut standings, &mut notes);
+    let removal = Removal { inputs, index: &index, before: &before, sources: &sources, renames: &renames };
     let mut holds = removal.emptied(&mut standings);
     holds.extend(removal.absent(&mut standings));
-    owners::settle(inputs, &before, &sources, &mut standings, cache, &mut notes);
+    let depends = Depends { before: &before, sources: &sources };
+    // What one rule keeps may be what another one goes by, so all of them must be content at once. Each turn keeps at
+    // least one App more, so it ends.
+    loop {
+        let renamed = renames.settle(&before, &mut standings, &mut notes);
+        let waits = depends.settle(&mut standings, &mut notes);
+        let owned = owners::settle(inputs, &before, &sources, &mut standings, cache, &mut notes);
+        if !(renamed || waits || owned) {
+            break;
+        }
+    }
+    depends.elsewhere(&standings, &index, &mut notes);
     let (more, unaccounted) = removal.unaccounted(&standings);
     holds.extend(more);
     let build =

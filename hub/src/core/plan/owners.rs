@@ -23,7 +23,8 @@ struct InForce {
     keys: Arc<[ObjectKey]>,
 }
 
-/// Turns every wanted App that shares an object with another on one cluster into a kept one, until none does.
+/// Turns every wanted App that shares an object with another on one cluster into a kept one, until none does. An App
+/// that goes on under a new name is removed, so that the new one owns what the old one had. True if any was turned.
 pub(super) fn settle(
     inputs: &PlanInputs<'_>,
     before: &Before,
@@ -31,7 +32,8 @@ pub(super) fn settle(
     standings: &mut BTreeMap<AppId, Standing>,
     cache: &mut RenderCache,
     notes: &mut Vec<(SourceId, Note)>,
-) {
+) -> bool {
+    let mut turned = false;
     loop {
         // Keeping one App brings its old objects back into the comparison, so it is made again; each round keeps at
         // least one more.
@@ -49,8 +51,9 @@ pub(super) fn settle(
             settled = false;
         }
         if settled {
-            return;
+            return turned;
         }
+        turned = true;
     }
 }
 

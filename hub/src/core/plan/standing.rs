@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rimward_proto::AppId;
-use rimward_proto::object::{ObjectKey, TENANTS_NAMESPACE};
-use rimward_proto::plan::{Deletion, Drift, DriftMode, Health, PlanBundle, Takeover};
+use rimward_proto::object::ObjectKey;
+use rimward_proto::plan::PlanBundle;
 
 use super::PlanInputs;
 use super::cache::RenderCache;
+use super::entry::{defaults_beyond_limits, entry};
 use crate::core::codes;
 use crate::core::guardrails;
-use crate::core::model::{App, DeletionPolicy, Policy, SourceId, Tenant};
+use crate::core::model::{App, Policy, SourceId, Tenant};
 use crate::core::note::{Note, Severity};
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::{ClusterIndex, ClusterSet};
@@ -50,6 +51,8 @@ pub(super) struct Sources {
     pub broken: BTreeMap<SourceId, String>,
     /// Sources that were read and have no App at all.
     pub empty: BTreeSet<SourceId>,
+    /// By former name: the Apps, right or wrong, that say they were called so.
+    pub former: BTreeMap<AppId, BTreeSet<AppId>>,
 }
 
 impl Sources {
@@ -66,6 +69,7 @@ impl Sources {
             unknown: BTreeSet::new(),
             broken: BTreeMap::new(),
             empty: BTreeSet::new(),
+            former: BTreeMap::new(),
         };
         for (id, spec) in inputs.policy.sources() {
             let Some(tree) = inputs.trees.get(&id) else {
@@ -79,6 +83,12 @@ impl Sources {
                 sources.broken.insert(id.clone(), file.clone());
             } else if load.apps.is_empty() && load.stuck.is_empty() {
                 sources.empty.insert(id.clone());
+            }
+            for (app, names) in &load.former {
+                for name in names {
+                    let former = AppId { tenant: app.tenant.clone(), app: name.clone() };
+                    sources.former.entry(former).or_default().insert(app.clone());
+                }
             }
             let bound = index.select(&tenant.clusters).and(&index.select(&spec.clusters));
             for (app, (file, note)) in &load.stuck {
@@ -152,9 +162,11 @@ pub(super) fn render_all(
         }
     }
     let mut standings = BTreeMap::new();
+    let mut beyond = BTreeSet::new();
     for (id, (app, clusters)) in &sources.good {
         let rendered = cache.render(id, &crds);
         let tenant = &inputs.policy.tenants[&id.tenant];
+        beyond.extend(defaults_beyond_limits(inputs.policy, tenant, app));
         let checked = cache.check(id, tenant);
         let all = || rendered.notes.iter().chain(checked.iter());
         notes.extend(all().map(|note| (app.source.clone(), note.clone())));
@@ -162,7 +174,7 @@ pub(super) fn render_all(
             (Some(note), _) => Standing::Kept(note.clone()),
             (None, Some(bundle)) => {
                 let commit = inputs.trees[&app.source].commit.clone();
-                let mut entry = entry(inputs.policy, tenant, id, commit);
+                let mut entry = entry(inputs.policy, tenant, app, commit);
                 (entry.digest, entry.bytes, entry.objects) = (bundle.digest, bundle.bytes, bundle.objects);
                 Standing::Wanted(Box::new(Wanted {
                     entry,
@@ -174,6 +186,8 @@ pub(super) fn render_all(
         };
         standings.insert(id.clone(), standing);
     }
+    // Once for each tenant and limit, however many Apps it is about.
+    notes.extend(beyond.into_iter().map(|note| (SourceId::Fleet, note)));
     for (id, (_, _, note)) in &sources.stuck {
         standings.insert(id.clone(), Standing::Kept(note.clone()));
     }
@@ -188,39 +202,4 @@ fn may_define(tenant: &Tenant) -> bool {
         name: String::new(),
     };
     guardrails::kind_allowed(tenant, &crd, Scope::Cluster).is_ok()
-}
-
-fn entry(policy: &Policy, tenant: &Tenant, id: &AppId, commit: String) -> PlanBundle {
-    let own = tenant.service_account.clone();
-    PlanBundle {
-        tenant: id.tenant.clone(),
-        app: id.app.clone(),
-        digest: rimward_proto::Digest::of(b""),
-        bytes: 0,
-        objects: 0,
-        commit,
-        role: own.is_none().then(|| tenant.role.clone()),
-        service_account: own.unwrap_or_else(|| format!("{TENANTS_NAMESPACE}/{}", tenant.name)),
-        namespaces: tenant.namespaces.clone(),
-        allow: tenant.allow.clone(),
-        deny: tenant.deny.clone(),
-        depends_on: Vec::new(),
-        drift: Drift { mode: DriftMode::Revert, ignore: Vec::new() },
-        takeover: Takeover::Refuse,
-        health: Health { timeout_seconds: policy.fleet.health_timeout_seconds, cel: Vec::new() },
-        deletion: deletion(policy, Some(tenant)),
-        formerly: Vec::new(),
-    }
-}
-
-/// The delete budget of a tenant's Apps: the fleet's, narrowed.
-pub(super) fn deletion(policy: &Policy, tenant: Option<&Tenant>) -> Deletion {
-    let none = DeletionPolicy::default();
-    let (fleet, own) = (&policy.fleet.deletion, tenant.map_or(&none, |tenant| &tenant.deletion));
-    let fleet_max = fleet.max_per_plan.unwrap_or(crate::core::files::DEFAULT_MAX_PER_PLAN);
-    let protect: BTreeSet<&String> = fleet.protect.iter().chain(&own.protect).flatten().collect();
-    Deletion {
-        max_per_plan: own.max_per_plan.map_or(fleet_max, |own| own.min(fleet_max)),
-        protect: protect.into_iter().cloned().collect(),
-    }
 }
