@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use rimward_proto::report::{AppReport, Report};
+use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, SpokeMessage};
-use rimward_proto::{AppId, convert, limits};
+use rimward_proto::{convert, limits};
 use tokio::sync::Notify;
 
 /// Messages that may wait. A hub that lets more pile up is cut, and catches up by digest at the next Hello.
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
     use rimward_proto::Digest;
-    use rimward_proto::report::State;
+    use rimward_proto::report::{AppReport, State};
     use rimward_proto::session::AckKind;
 
     fn app(name: &str, state: State) -> AppReport {

@@ -10,6 +10,8 @@ use super::paths::{Resource, encode};
 
 /// What an apply sends; the body is JSON, which is YAML.
 const APPLY: &str = "application/apply-patch+yaml";
+/// What a fold sends.
+const JSON_PATCH: &str = "application/json-patch+json";
 /// Only metadata in the answer: an apply of a large object needs no more.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
@@ -54,6 +56,18 @@ pub async fn apply(
     let call = Call::new(Method::PATCH, path).body(APPLY, body);
     let call = if whole { call } else { call.accept(METADATA) };
     json(&connection.call(who, call).await?.body)
+}
+
+/// A JSON patch (RFC 6902) of the managers; it names the resourceVersion it is for.
+pub async fn fold(
+    connection: &Connection,
+    who: &Identity,
+    at: At<'_>,
+    patch: &Value,
+) -> Result<Value, CallError> {
+    let path = format!("{}?fieldManager={}", at.path(), encode(FIELD_MANAGER));
+    let call = Call::new(Method::PATCH, path).body(JSON_PATCH, patch.to_string().into_bytes());
+    json(&connection.call(who, call.accept(METADATA)).await?.body)
 }
 
 /// Deletes in the background, if it is still this very object. One that is not there counts as deleted.

@@ -10,7 +10,7 @@ use super::client::Identity;
 use super::paths::Resource;
 use crate::core::ErrorKind;
 use crate::core::errors::Verb;
-use crate::scripted::{reply, serve, status};
+use crate::scripted::{absent, reply, serve, status};
 
 fn config_maps() -> Resource {
     Resource::new("", "v1", "configmaps")
@@ -53,14 +53,8 @@ async fn an_apply_is_forced_strict_and_made_as_the_tenant() {
 
 #[tokio::test]
 async fn a_delete_names_the_object_it_means_and_an_absent_one_is_deleted() {
-    let (connection, asked) = serve(|asked| {
-        if asked.uri.ends_with("/gone") {
-            status(404, "NotFound", "configmaps \"gone\" not found")
-        } else {
-            reply(200, &json!({}))
-        }
-    })
-    .await;
+    let (connection, asked) =
+        serve(|asked| if asked.uri.ends_with("/gone") { absent() } else { reply(200, &json!({})) }).await;
     let resource = config_maps();
     for name in ["there", "gone"] {
         let at = At { resource: &resource, namespace: "shop", name };

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rimward_proto::envelope::{Envelope, EnvelopeError};
 use rimward_proto::head::{self, Assignment, Head};
 use rimward_proto::merkle;
-use rimward_proto::plan::{DriftMode, Plan, PlanBundle, PlanError, Takeover};
+use rimward_proto::plan::{Plan, PlanBundle, PlanError};
 use rimward_proto::root::{Root, RootError};
 use rimward_proto::session::Offer;
 use rimward_proto::{Digest, limits};
@@ -311,19 +311,7 @@ fn accept_plan(bytes: &[u8], digest: Digest, settings: &Settings) -> Result<Plan
 
 /// What a plan may name that this version does not do. Refused, so that nothing is accepted and ignored.
 fn not_built(bundle: &PlanBundle) -> Option<String> {
-    let what = if bundle.takeover != Takeover::Refuse {
-        "takeover other than `refuse`"
-    } else if bundle.drift.mode != DriftMode::Revert {
-        "drift.mode other than `revert`"
-    } else if !bundle.drift.ignore.is_empty() {
-        "drift.ignore"
-    } else if !bundle.depends_on.is_empty() {
-        "dependsOn"
-    } else if !bundle.health.cel.is_empty() {
-        "health.cel"
-    } else {
-        return None;
-    };
+    let what = if !bundle.health.cel.is_empty() { "health.cel" } else { return None };
     Some(format!("Unsupported: {what} is not built into this spoke yet"))
 }
 

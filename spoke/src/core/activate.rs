@@ -29,6 +29,7 @@ impl State {
         }
         let (wanted, clashes) = wanted(&bundles, &pending);
         self.recall_deletes(now);
+        self.hand_over(&bundles);
         self.grow_ledger(&wanted);
         self.exchange_wants(wanted);
         if self.ledger.spent.plan != Some(pending.digest) {
@@ -46,9 +47,31 @@ impl State {
             self.ack(AckKind::Ready, digest, seq, None);
         }
         self.plan_tenants();
+        self.plan_needs();
         self.watches.stale = true;
         self.settle = true;
         self.touch_all(now);
+    }
+
+    /// A renamed App takes over what its former names left behind (`formerly`), as far as the plan has no App of that
+    /// name any more: what it still wants stays as it is, the rest is trimmed in its own budget.
+    fn hand_over(&mut self, bundles: &BTreeMap<AppId, Arc<ActiveBundle>>) {
+        let mut heirs: BTreeMap<AppId, AppId> = BTreeMap::new();
+        for bundle in bundles.values() {
+            let (tenant, names) = (&bundle.plan.tenant, &bundle.plan.formerly);
+            let former = names.iter().map(|app| AppId { tenant: tenant.clone(), app: app.clone() });
+            let former = former.filter(|former| !bundles.contains_key(former));
+            heirs.extend(former.map(|former| (former, bundle.id.clone())));
+        }
+        let mut moved = false;
+        for entry in self.ledger.entries.values_mut().filter(|_| !heirs.is_empty()) {
+            if let Some(heir) = heirs.get(&entry.app) {
+                (entry.app, entry.latch, moved) = (heir.clone(), Latch::Open, true);
+            }
+        }
+        if moved {
+            self.ledger_writer.change();
+        }
     }
 
     fn grow_ledger(&mut self, wanted: &BTreeMap<ObjectKey, Want>) {
@@ -75,6 +98,7 @@ impl State {
                         uid: None,
                         app: bundle.id.clone(),
                         service_account: service_account.clone(),
+                        taken_from: Vec::new(),
                         latch: Latch::Open,
                     };
                     self.ledger.entries.insert(key.clone(), entry);
@@ -95,6 +119,7 @@ impl State {
             if moved {
                 // A drift that a new plan overtakes is no longer anybody's news.
                 managed.case = None;
+                (managed.taking, managed.foreign, managed.standing) = (None, None, None);
             }
             if moved || managed.problem.is_some() {
                 managed.fails = 0;

@@ -2,15 +2,19 @@
 //! it is, whether it is as it shall be, and what has to be done next.
 
 use jiff::{SignedDuration, Timestamp};
+use rimward_proto::plan::DriftMode;
 use rimward_proto::report::DriftType;
 use rimward_proto::{Digest, ObjectKey};
 use serde_json::Value;
 
 use super::drift;
+use super::effect::Overlay;
 use super::errors::{ApiError, ErrorKind};
 use super::event::{Live, Outcome};
-use super::flight::{FAST_FIRST, FAST_MAX, SLOW_FIRST, SLOW_MAX, backoff};
-use super::managed::{Base, Case, Must, News, Problem, REPAIR_SECONDS, Step, Task};
+use super::flight::{FAST_FIRST, FAST_MAX, backoff};
+use super::fold;
+use super::ignore;
+use super::managed::{Base, Case, Must, News, Problem, REPAIR_SECONDS, Seen, Step, Task};
 use super::observed::{Observed, other_managers};
 use super::state::State;
 
@@ -25,9 +29,13 @@ impl State {
                 self.looked(key, live, wanted, now)
             }
             (Step::Write(digest), Outcome::Applied(result)) => self.written(key, digest, result, now),
-            (Step::Verify(digest, live), Outcome::Applied(result)) if wanted_still => {
-                self.verified(key, digest, &live, result, now);
+            (Step::Verify(digest, seen), Outcome::Applied(result)) if wanted_still => {
+                self.verified(key, digest, *seen, result, now);
             }
+            (Step::Weigh(digest, live), Outcome::Applied(result)) if wanted_still => {
+                self.weighed(key, digest, &live, result, now);
+            }
+            (Step::Fold, Outcome::Applied(result)) if wanted_still => self.folded(key, result, now),
             (Step::Probe, Outcome::Got { live, .. }) if !wanted_still => self.probed(key, live, now),
             (Step::Confirm, Outcome::Got { live, .. }) if !wanted_still => self.confirmed(key, live, now),
             (Step::Delete, Outcome::Deleted(result)) => self.deleted(key, result, now),
@@ -72,17 +80,20 @@ impl State {
         match live {
             Err(error) => self.failed(key, error, now),
             Ok(None) => self.absent(key, now),
-            Ok(Some(live)) if !self.is_ours(key, &live.observed) => self.foreign(key, &live, now),
             Ok(Some(live)) if live.observed.fingerprint.deleting => self.terminating(key, now),
+            Ok(Some(live)) if !self.is_ours(key, &live.observed) => match wanted {
+                Some(wanted) => self.foreign(key, live, &wanted, now),
+                None => self.incomplete(key, now),
+            },
             Ok(Some(live)) => match wanted {
                 Some(wanted) => self.judge(key, *live, &wanted, now),
-                None => self.failed(
-                    key,
-                    ApiError::new(ErrorKind::Incomplete, "its content is being fetched"),
-                    now,
-                ),
+                None => self.incomplete(key, now),
             },
         }
+    }
+
+    fn incomplete(&mut self, key: &ObjectKey, now: Timestamp) {
+        self.failed(key, ApiError::new(ErrorKind::Incomplete, "its content is being fetched"), now);
     }
 
     /// Ours: the UID in the ledger, or our Apply entry plus our label.
@@ -93,7 +104,7 @@ impl State {
         uid == Some(live.uid.as_str()) || (live.is_marked_ours() && live.tenant.as_deref() == tenant)
     }
 
-    fn set_uid(&mut self, key: &ObjectKey, uid: Option<&str>) {
+    pub(crate) fn set_uid(&mut self, key: &ObjectKey, uid: Option<&str>) {
         if let Some(entry) = self.ledger.entries.get_mut(key)
             && entry.uid.as_deref() != uid
         {
@@ -104,32 +115,19 @@ impl State {
 
     fn absent(&mut self, key: &ObjectKey, now: Timestamp) {
         let was_there = self.ledger.entries.get(key).is_some_and(|entry| entry.uid.is_some());
+        if was_there && self.leaves_gone(key, now) {
+            return;
+        }
         self.set_uid(key, None);
         let Some(managed) = self.objects.get_mut(key) else { return };
         if was_there {
             let detected = managed.noticed.unwrap_or(now);
             managed.case = Some(Box::new(Case { kind: DriftType::Deleted, detected, before: Value::Null }));
         }
-        (managed.base, managed.must, managed.problem) = (None, Must::Write, None);
+        (managed.base, managed.must, managed.problem) = (None, Must::Write(None), None);
+        (managed.taking, managed.foreign, managed.left) = (None, None, false);
         managed.resource_version.clear();
         self.spend_repair(key, now);
-    }
-
-    fn foreign(&mut self, key: &ObjectKey, live: &Live, now: Timestamp) {
-        self.set_uid(key, None);
-        let managers = other_managers(&live.body).join(", ");
-        let message = if managers.is_empty() {
-            "exists and is not ours".to_owned()
-        } else {
-            format!("exists and is not ours; managed by {managers}")
-        };
-        let Some(managed) = self.objects.get_mut(key) else { return };
-        (managed.base, managed.case, managed.seen) = (None, None, true);
-        managed.must = Must::Look;
-        managed.fails += 1;
-        managed.problem = Some(Problem::error(ErrorKind::Conflict, message));
-        let until = now + backoff(SLOW_FIRST, SLOW_MAX, managed.fails);
-        self.wait(key, until);
     }
 
     fn terminating(&mut self, key: &ObjectKey, now: Timestamp) {
@@ -148,23 +146,48 @@ impl State {
         self.set_uid(key, Some(&observed.uid));
         let Some(managed) = self.objects.get_mut(key) else { return };
         let Some(want) = &managed.want else { return };
-        let digest = want.digest;
+        let (digest, policy) = (want.digest, &want.bundle.plan.drift);
+        (managed.taking, managed.left) = (None, false);
         managed.resource_version.clone_from(&observed.resource_version);
+        let paths = ignore::paths(policy, key);
+        let overlay = ignore::overlay(&paths, &body, wanted, &observed.resource_version);
+        let verify = |overlay: Option<Box<Overlay>>, body| {
+            Must::Verify(Box::new(Seen { body, overlay: overlay.map(|overlay| *overlay) }))
+        };
+        if (observed.unfolded || observed.fingerprint.ours.is_none())
+            && let Some(patch) = fold::patch(&body)
+        {
+            // Our entry has vanished, or the server holds fields for whoever was there before it.
+            managed.must = Must::Fold(Box::new(patch));
+            return;
+        }
         let base = managed.base.clone().filter(|base| base.uid == observed.uid);
         let Some(base) = base else {
-            (managed.base, managed.must) = (None, Must::Verify(Box::new(body)));
+            (managed.base, managed.must) = (None, verify(overlay, body));
             return;
         };
         if base.digest != digest {
-            managed.must = Must::Write;
+            managed.must = Must::Write(overlay);
             return;
         }
-        if drift::is_unchanged(&base.fingerprint, &observed.fingerprint, &body, wanted) {
+        let as_applied = drift::is_unchanged(&base.fingerprint, &observed.fingerprint, &body, wanted);
+        if as_applied || policy.mode == DriftMode::None {
             return self.settled(key, &observed, digest, now);
         }
+        // Whose change it is decides, and where others may change a part, only the server can tell.
+        if policy.mode == DriftMode::Report || !paths.is_empty() {
+            managed.must = verify(overlay, body);
+            return;
+        }
+        self.repair(key, body, overlay, now);
+    }
+
+    /// Puts a drifted object back.
+    fn repair(&mut self, key: &ObjectKey, body: Value, overlay: Option<Box<Overlay>>, now: Timestamp) {
+        let Some(managed) = self.objects.get_mut(key) else { return };
         let detected = managed.noticed.unwrap_or(now);
         managed.case = Some(Box::new(Case { kind: DriftType::Changed, detected, before: body }));
-        (managed.must, managed.problem) = (Must::Write, None);
+        (managed.must, managed.problem) = (Must::Write(overlay), None);
         self.spend_repair(key, now);
     }
 
@@ -188,7 +211,7 @@ impl State {
     }
 
     /// It is as it shall be.
-    fn settled(&mut self, key: &ObjectKey, observed: &Observed, digest: Digest, now: Timestamp) {
+    pub(crate) fn settled(&mut self, key: &ObjectKey, observed: &Observed, digest: Digest, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let base = Base { uid: observed.uid.clone(), digest, fingerprint: observed.fingerprint };
         if managed.base.as_ref().is_none_or(|base| base.digest != digest) {
@@ -202,7 +225,12 @@ impl State {
         managed.resource_version.clone_from(&observed.resource_version);
         (managed.must, managed.problem, managed.noticed) = (Must::Nothing, None, None);
         (managed.fails, managed.seen) = (0, true);
+        (managed.taking, managed.foreign, managed.left) = (None, None, false);
+        if observed.unfolded {
+            managed.must = Must::Look;
+        }
         managed.set_health(observed.health.clone(), now);
+        self.drift_over(key, now);
         self.health_alarm(key, now);
         self.set_uid(key, Some(&observed.uid));
     }
@@ -239,7 +267,7 @@ impl State {
         }
     }
 
-    fn not_written(&mut self, key: &ObjectKey, error: ApiError, now: Timestamp) {
+    pub(crate) fn not_written(&mut self, key: &ObjectKey, error: ApiError, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         match error.kind {
             // What is there has to be seen before anything is said or done about it.
@@ -254,6 +282,8 @@ impl State {
             }
             // A forced apply conflicts only when somebody writes at the same moment.
             ErrorKind::Conflict => {
+                // What was to be sent back may be what they changed.
+                managed.must = Must::Look;
                 let error = ApiError { kind: ErrorKind::Transient, ..error };
                 self.failed(key, error, now);
             }
@@ -265,30 +295,37 @@ impl State {
         &mut self,
         key: &ObjectKey,
         digest: Digest,
-        live: &Value,
+        seen: Seen,
         result: Result<Box<Live>, ApiError>,
         now: Timestamp,
     ) {
+        let Some(managed) = self.objects.get_mut(key) else { return };
         let dry = match result {
             Ok(dry) => dry,
             Err(error) => {
-                if let Some(managed) = self.objects.get_mut(key) {
-                    managed.must = Must::Look;
-                }
+                managed.must = Must::Look;
                 return self.not_written(key, error, now);
             }
         };
-        let before = Observed::from_object(&key.group, &key.kind, live);
-        let still = self.objects.get(key).and_then(|managed| managed.want.as_ref()).map(|want| want.digest);
+        let Some(want) = managed.want.as_ref().filter(|want| want.digest == digest) else {
+            managed.must = Must::Look;
+            return;
+        };
+        let mode = want.bundle.plan.drift.mode;
+        let before = Observed::from_object(&key.group, &key.kind, &seen.body);
+        let overlay = seen.overlay.clone().map(Box::new);
         match before {
-            Some(before) if still == Some(digest) && drift::is_no_op(&before, live, &dry) => {
+            Some(before) if drift::is_no_op(&before, &seen.body, &dry, overlay.is_some()) => {
                 self.settled(key, &before, digest, now);
             }
-            _ => {
-                if let Some(managed) = self.objects.get_mut(key) {
-                    managed.must = Must::Write;
+            Some(before) if managed.base.as_ref().is_some_and(|base| base.uid == before.uid) => {
+                // It was as it shall be, and somebody changed it.
+                if mode == DriftMode::Revert {
+                    return self.repair(key, seen.body, overlay, now);
                 }
+                self.settled_as_found(key, &before, &seen.body, &dry.body, digest, now);
             }
+            _ => managed.must = Must::Write(overlay),
         }
     }
 }

@@ -6,7 +6,8 @@ use rimward_proto::AppId;
 use rimward_proto::object::{APP_LABEL, TENANT_LABEL};
 use serde_json::{Map, Value, json};
 
-use super::effect::ApplyMode;
+use super::effect::{ApplyMode, Overlay};
+use super::ignore;
 
 /// The wanted object with its owner labels. Anything but an object with metadata comes back unchanged; the server
 /// refuses it.
@@ -22,8 +23,11 @@ pub fn decorate(mut body: Value, app: &AppId) -> Value {
     body
 }
 
-/// The decorated object as the apply's body: with the precondition of `mode`.
-pub fn apply_body(mut decorated: Value, mode: &ApplyMode) -> Value {
+/// The decorated object as the apply's body: with the precondition of `mode`, and the live values that go back.
+pub fn apply_body(mut decorated: Value, mode: &ApplyMode, overlay: Option<&Overlay>) -> Value {
+    if let Some(overlay) = overlay {
+        decorated = ignore::lay(decorated, overlay);
+    }
     if let Some(meta) = decorated.get_mut("metadata").and_then(Value::as_object_mut) {
         match mode {
             ApplyMode::Create => meta.insert("resourceVersion".into(), json!("1")),
@@ -45,9 +49,9 @@ mod tests {
             body["metadata"]["labels"],
             json!({"x": "y", "rimward.dev/tenant": "shop", "rimward.dev/app": "web"})
         );
-        let create = apply_body(body.clone(), &ApplyMode::Create);
+        let create = apply_body(body.clone(), &ApplyMode::Create, None);
         assert_eq!(create["metadata"]["resourceVersion"], "1");
-        let update = apply_body(body, &ApplyMode::Update { uid: "u".into() });
+        let update = apply_body(body, &ApplyMode::Update { uid: "u".into() }, None);
         assert_eq!(
             (&update["metadata"]["uid"], &update["metadata"]["resourceVersion"]),
             (&json!("u"), &Value::Null)

@@ -25,8 +25,8 @@ pub fn is_unchanged(base: &Fingerprint, live: &Fingerprint, body: &Value, wanted
     base.ours.is_some() && base.ours == live.ours && holds(body, wanted)
 }
 
-/// True if a dry-run would change nothing.
-pub fn is_no_op(before: &Observed, live: &Value, dry: &Live) -> bool {
+/// True if a dry-run would change nothing; where values were sent back as they are (`shares`), who owns them may change.
+pub fn is_no_op(before: &Observed, live: &Value, dry: &Live, shares: bool) -> bool {
     let strip = |object: &Value| {
         let mut object = object.clone();
         if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -36,7 +36,7 @@ pub fn is_no_op(before: &Observed, live: &Value, dry: &Live) -> bool {
         }
         object
     };
-    before.fingerprint == dry.observed.fingerprint && strip(live) == strip(&dry.body)
+    (shares || before.fingerprint == dry.observed.fingerprint) && strip(live) == strip(&dry.body)
 }
 
 fn holds(live: &Value, wanted: &Value) -> bool {
@@ -208,7 +208,7 @@ impl State {
         }
     }
 
-    fn drift_report(
+    pub(crate) fn drift_report(
         &mut self,
         key: &ObjectKey,
         case: &Case,

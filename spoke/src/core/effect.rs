@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rimward_proto::session::{Content, SpokeMessage};
 use rimward_proto::{AppId, Digest, ObjectKey, TenantName};
+use serde_json::Value;
 
 use super::event::{Baseline, StoredPlan, StoredTrust};
 use super::ledger::Ledger;
@@ -62,6 +63,8 @@ pub enum Work {
     Get(Box<GetWork>),
     /// As the tenant: server-side apply of one object. → [`super::Outcome::Applied`]
     Apply(Box<ApplyWork>),
+    /// As the tenant: make the fields of legacy managers ours. → [`super::Outcome::Applied`]
+    Fold(Box<FoldWork>),
     /// As the tenant: delete one object, in the background. → [`super::Outcome::Deleted`]
     Delete(Box<DeleteWork>),
 }
@@ -108,6 +111,26 @@ pub struct ApplyWork {
     pub dry_run: bool,
     /// Return the whole object the server answered with; else its metadata are enough.
     pub return_body: bool,
+    /// What to send as it is instead of as Git has it.
+    pub overlay: Option<Overlay>,
+}
+
+/// Live values that an apply sends back (apply rule 6); see [`super::ignore::lay`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// The version they were read at: the apply's lock.
+    pub resource_version: String,
+    /// JSON pointers, and what is there; none where nothing is.
+    pub values: Vec<(String, Option<Value>)>,
+}
+
+/// See [`Work::Fold`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoldWork {
+    /// The object.
+    pub target: Target,
+    /// The JSON patch (RFC 6902); it names the resourceVersion it is for.
+    pub patch: Value,
 }
 
 /// An apply can create or update, never either (APPLY rule 4).

@@ -24,6 +24,9 @@ pub struct LedgerEntry {
     pub app: AppId,
     /// `namespace/name` of the identity it was applied as, and is deleted as.
     pub service_account: String,
+    /// The field managers it was taken over from, the latest writer first; empty for what we created.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_from: Vec<String>,
     /// Whether its deletion is held or was approved.
     #[serde(default, skip_serializing_if = "Latch::is_open")]
     pub latch: Latch,

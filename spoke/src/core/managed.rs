@@ -7,11 +7,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::PlanBundle;
-use rimward_proto::report::DriftType;
+use rimward_proto::report::{DriftReport, DriftType, FieldDrift};
 use rimward_proto::{AppId, Digest};
 use serde_json::Value;
 
+use super::effect::Overlay;
 use super::errors::ErrorKind;
+use super::event::Live;
 use super::health::Health;
 use super::lanes::Place;
 use super::observed::{Fingerprint, Observed};
@@ -76,10 +78,32 @@ pub enum Must {
     Nothing,
     /// Something may have changed: read it.
     Look,
-    /// Ours, but we do not remember applying it: ask what an apply would change in this body.
-    Verify(Box<Value>),
-    /// It differs: apply.
-    Write,
+    /// Ours, but not known to be as applied: ask what an apply would change in it.
+    Verify(Box<Seen>),
+    /// Not ours: ask what taking it over would change in it.
+    Weigh(Box<Live>),
+    /// Make the fields of legacy managers ours, by this JSON patch.
+    Fold(Box<Value>),
+    /// It differs: apply, with what others decide as it is now.
+    Write(Option<Box<Overlay>>),
+}
+
+/// An object as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Its body.
+    pub body: Value,
+    /// What an apply would send back of it.
+    pub overlay: Option<Overlay>,
+}
+
+/// An object that is there and not ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreign {
+    /// Who manages it, the latest writer first.
+    pub managers: Vec<String>,
+    /// What taking it over would change.
+    pub fields: Vec<FieldDrift>,
 }
 
 /// A request in flight.
@@ -90,7 +114,11 @@ pub enum Step {
     /// An apply of the body of this digest.
     Write(Digest),
     /// A dry-run of the body of this digest, against this live body.
-    Verify(Digest, Box<Value>),
+    Verify(Digest, Box<Seen>),
+    /// The same against an object that is not ours.
+    Weigh(Digest, Box<Live>),
+    /// A patch of its managers.
+    Fold,
     /// A read of an object to be pruned.
     Probe,
     /// Its deletion.
@@ -233,6 +261,14 @@ pub struct Managed {
     pub repairs: Bucket,
     /// What came while in flight.
     pub news: Option<Box<News>>,
+    /// UID of the object that is being taken over: not ours until the apply that takes it has succeeded.
+    pub taking: Option<String>,
+    /// What is there in its place, not ours, and why it was not taken.
+    pub foreign: Option<Box<Foreign>>,
+    /// It was deleted by somebody, and the App says to leave it so.
+    pub left: bool,
+    /// A drift that was reported and is left as it is.
+    pub standing: Option<Box<DriftReport>>,
 }
 
 impl Managed {

@@ -37,6 +37,8 @@ pub struct Observed {
     pub controlled: bool,
     /// See [`Fingerprint`].
     pub fingerprint: Fingerprint,
+    /// The server keeps fields alive for whoever was there before our first apply (apply rule 5).
+    pub unfolded: bool,
     /// Whether it does what it is for.
     pub health: Health,
 }
@@ -64,6 +66,7 @@ impl Observed {
             app: label(APP_LABEL),
             controlled: is_controlled(meta),
             fingerprint: fingerprint(meta),
+            unfolded: super::fold::has_first(meta),
             health: health::assess(group, kind, object),
             key,
         })

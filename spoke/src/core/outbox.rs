@@ -108,6 +108,12 @@ impl Outbox {
         self.news = true;
     }
 
+    /// Says more of a drift that was told before: it is over, or it still stands.
+    pub fn drift_again(&mut self, item: DriftReport) {
+        self.drift.retain(|kept| kept.item.id != item.id || kept.sent.is_some());
+        self.drift(item);
+    }
+
     pub fn event(
         &mut self,
         kind: &str,

@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use rimward_proto::bundle::IndexEntry;
 use rimward_proto::limits::{REPORT_BYTES, REPORT_EXCEPTIONS};
-use rimward_proto::report::{AppReport, HoldReport, ObjectReport, Report, State as Status};
+use rimward_proto::report::{AppReport, HoldReport, ObjectReport, Report, State as Status, TakenReport};
 use rimward_proto::session::SpokeMessage;
 use rimward_proto::{AppId, ObjectKey};
 use serde::Serialize;
 
+use super::depends::DEPENDS_ON;
 use super::effect::Effect;
 use super::health::{self, Health};
-use super::managed::{ActiveBundle, Managed, Prune};
+use super::managed::{ActiveBundle, Foreign, Managed, Prune};
 use super::outbox::{COALESCE, PROGRESS};
 use super::state::{Active, State};
 
@@ -36,10 +38,12 @@ struct Verdict {
     grade: Grade,
     reason: String,
     message: String,
+    /// What is there in its place and not ours.
+    foreign: Option<Box<Foreign>>,
 }
 
 fn verdict(grade: Grade, reason: &str, message: &str) -> Verdict {
-    Verdict { grade, reason: reason.to_owned(), message: message.to_owned() }
+    Verdict { grade, reason: reason.to_owned(), message: message.to_owned(), foreign: None }
 }
 
 impl State {
@@ -174,8 +178,18 @@ impl State {
             objects: entries.len() as u64,
             ready,
             exceptions: tally.exceptions,
-            taken: Vec::new(),
+            taken: self.taken_over(entries),
         })
+    }
+
+    /// The objects among these that were there before and were taken over.
+    fn taken_over(&self, entries: &[IndexEntry]) -> Vec<TakenReport> {
+        let taken = entries.iter().filter_map(|entry| {
+            let managers = &self.ledger.entries.get(&entry.key)?.taken_from;
+            let theirs = !managers.is_empty();
+            theirs.then(|| TakenReport { key: entry.key.clone(), managers: managers.clone() })
+        });
+        taken.take(REPORT_EXCEPTIONS).collect()
     }
 
     fn wanted_verdict(
@@ -194,11 +208,12 @@ impl State {
         let Some(managed) = self.objects.get(key) else { return progressing() };
         if let Some(problem) = &managed.problem {
             let grade = match problem.reason {
-                "Unknown" => Grade::Unknown,
+                "Unknown" | DEPENDS_ON => Grade::Unknown,
                 _ if problem.passing => Grade::Progressing,
                 _ => Grade::Failed,
             };
-            return verdict(grade, problem.reason, &problem.message);
+            let foreign = managed.foreign.clone();
+            return Verdict { foreign, ..verdict(grade, problem.reason, &problem.message) };
         }
         if self.watches.has_failed(&bundle.plan.service_account, key) {
             return verdict(Grade::Unknown, "Unknown", "its watch fails; what is there is not known");
@@ -207,6 +222,17 @@ impl State {
             return progressing();
         }
         self.health_verdict(bundle, managed, now)
+    }
+
+    /// True if an object of the plan is applied and healthy.
+    pub(crate) fn is_object_ready(
+        &self,
+        active: &Active,
+        bundle: &ActiveBundle,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) -> bool {
+        self.wanted_verdict(active, bundle, key, now).grade == Grade::Ready
     }
 
     fn health_verdict(&self, bundle: &ActiveBundle, managed: &Managed, now: Timestamp) -> Verdict {
@@ -276,8 +302,8 @@ impl Tally {
                 key: key.clone(),
                 reason: found.reason.clone(),
                 message: message.clone(),
-                managers: Vec::new(),
-                fields: Vec::new(),
+                managers: found.foreign.iter().flat_map(|foreign| foreign.managers.clone()).collect(),
+                fields: found.foreign.iter().flat_map(|foreign| foreign.fields.clone()).collect(),
             });
         }
         if self.worst.as_ref().is_none_or(|worst| found.grade > worst.grade) {

@@ -152,7 +152,11 @@ impl State {
         };
         if let Some(error) = writer.finish(result, now) {
             // The server's text about a Secret may quote it.
-            let error = if matches!(flight, Flight::Trust) { "the API server refused it or was not reached".to_owned() } else { error };
+            let error = if matches!(flight, Flight::Trust) {
+                "the API server refused it or was not reached".to_owned()
+            } else {
+                error
+            };
             self.outbox.event(
                 "WriteFailed",
                 format!("{what} could not be written: {error}"),

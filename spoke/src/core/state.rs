@@ -10,6 +10,7 @@ use rimward_proto::root::RootError;
 use rimward_proto::{AppId, Digest, ObjectKey};
 
 use super::content::{Content, Pending};
+use super::depends::Needs;
 use super::discovery::Kinds;
 use super::effect::{Effect, Work};
 use super::event::{Baseline, Event, Settings, Started, StoredPlan};
@@ -63,6 +64,7 @@ pub struct State {
     pub(crate) objects: BTreeMap<ObjectKey, Managed>,
     pub(crate) queue: Lanes,
     pub(crate) alarms: BTreeSet<(Timestamp, ObjectKey)>,
+    pub(crate) needs: Needs,
     pub(crate) tenants: Tenants,
     pub(crate) kinds: Kinds,
     pub(crate) watches: Watches,
@@ -116,6 +118,7 @@ impl State {
             objects: BTreeMap::new(),
             queue: Lanes::default(),
             alarms: BTreeSet::new(),
+            needs: Needs::default(),
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),
             watches: Watches::default(),
@@ -191,6 +194,7 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
             state.content.retry.kick();
             state.outbox.connected();
             state.say_again();
+            state.tell_standing();
         }
         Event::Disconnected => state.connected = false,
         Event::Offer(offer) => state.offered(*offer, now),
@@ -225,6 +229,7 @@ fn advance(state: &mut State, now: Timestamp) {
     state.advance_discovery(now);
     state.advance_tenants(now);
     state.advance_watches();
+    state.advance_needs(now);
     state.advance_objects();
     for _ in 0..SETTLE_ROUNDS {
         if !state.advance_settle(now) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rimward_proto::ObjectKey;
+use rimward_proto::plan::DriftMode;
 
 use super::effect::{Effect, WatchSpec};
 use super::managed::{Must, News, Prune, Task};
@@ -205,6 +206,12 @@ impl State {
             labelled || base.map(|base| base.digest) != managed.want.as_ref().map(|want| want.digest);
         let as_applied = labelled
             && base.is_some_and(|base| base.uid == observed.uid && base.fingerprint == observed.fingerprint);
+        let looks_away = managed.want.as_ref().is_some_and(|want| {
+            want.bundle.plan.drift.mode == DriftMode::None
+                && base.is_some_and(|base| base.uid == observed.uid && base.digest == want.digest)
+        });
+        // While a drift stands, its manager may go on changing what it owns already: no entry shows that.
+        let as_applied = (as_applied && managed.standing.is_none()) || looks_away;
         if as_applied {
             let first = !std::mem::replace(&mut managed.seen, true);
             let changed = managed.set_health(observed.health, now);

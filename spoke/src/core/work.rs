@@ -7,11 +7,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rimward_proto::ObjectKey;
 
-use super::effect::{ApplyMode, ApplyWork, Body, DeleteWork, GetWork, Target, Work};
+use super::depends;
+use super::effect::{ApplyMode, ApplyWork, Body, DeleteWork, FoldWork, GetWork, Overlay, Target, Work};
 use super::errors::{ApiError, ErrorKind};
 use super::flight::{FAST_FIRST, FAST_MAX, Flight, RETRY_AFTER_MAX, SLOW_FIRST, SLOW_MAX, backoff};
 use super::glob;
 use super::health;
+use super::ignore;
 use super::lanes::Place;
 use super::managed::{Must, Problem, Prune, Step, Task, Want};
 use super::order::{apply_rank, prune_rank};
@@ -24,6 +26,8 @@ use super::tenants::Gate;
 enum Next {
     /// Nothing.
     Nothing,
+    /// Nothing, although it is not as it should be: the App says to leave it so.
+    Left,
     /// Something else has to come first, and will touch it.
     Blocked,
     /// No request may be made.
@@ -59,7 +63,7 @@ impl State {
                 self.clear_refusal(key);
                 Task::Idle
             }
-            Next::Blocked => Task::Idle,
+            Next::Blocked | Next::Left => Task::Idle,
         };
         if let Some(managed) = self.objects.get_mut(key) {
             managed.task = task;
@@ -136,7 +140,7 @@ impl State {
             match next {
                 Next::Go(step, place) => self.issue(key, step, place),
                 Next::Refused(problem) => self.refuse_object(&key, problem),
-                Next::Nothing | Next::Blocked => {}
+                Next::Nothing | Next::Blocked | Next::Left => {}
             }
         }
     }
@@ -166,7 +170,10 @@ impl State {
         }
         let uid = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_ref());
         let place = || Place { app: Some(bundle.id.clone()), rank: apply_rank(key) };
-        let write = || {
+        let write = |overlay: Option<&Overlay>| {
+            if let Some(app) = self.needs.unmet(bundle).filter(|_| depends::is_new(managed)) {
+                return Next::Refused(depends::waiting(app));
+            }
             if uid.is_none() && self.watches.has_failed(&bundle.plan.service_account, key) {
                 return Next::Refused(Problem::passing(
                     "Unknown",
@@ -175,17 +182,30 @@ impl State {
             }
             let ahead =
                 self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger);
-            if ahead { Next::Go(Step::Write(want.digest), place()) } else { Next::Blocked }
+            if !ahead {
+                return Next::Blocked;
+            }
+            // What others decide is sent as it is now, so that has to be known first.
+            let ignores = !ignore::paths(&bundle.plan.drift, key).is_empty();
+            if overlay.is_none() && uid.is_some() && ignores {
+                return Next::Go(Step::Look, place());
+            }
+            Next::Go(Step::Write(want.digest), place())
         };
         match (&managed.must, uid, &managed.base) {
             (Must::Look, _, _) => Next::Go(Step::Look, place()),
-            (Must::Verify(live), Some(_), _) => Next::Go(Step::Verify(want.digest, live.clone()), place()),
-            (Must::Write | Must::Verify(_), _, _) | (Must::Nothing, None, _) => write(),
+            (Must::Verify(seen), Some(_), _) => Next::Go(Step::Verify(want.digest, seen.clone()), place()),
+            (Must::Weigh(live), _, _) => Next::Go(Step::Weigh(want.digest, live.clone()), place()),
+            (Must::Fold(_), _, _) => Next::Go(Step::Fold, place()),
+            (Must::Write(overlay), _, _) => write(overlay.as_deref()),
+            (Must::Verify(_), _, _) | (Must::Nothing, None, _) => write(None),
             (Must::Nothing, Some(uid), Some(base)) if base.uid == *uid => {
-                if base.digest == want.digest {
-                    Next::Nothing
+                if base.digest != want.digest {
+                    write(None)
+                } else if managed.left {
+                    Next::Left
                 } else {
-                    write()
+                    Next::Nothing
                 }
             }
             (Must::Nothing, Some(_), _) => Next::Go(Step::Look, place()),
@@ -260,13 +280,13 @@ impl State {
         };
         let wanted = |want: &Want| target(&want.version, &want.bundle.plan.service_account);
         let body = |want: &Want| Body { digest: want.body, app: want.bundle.id.clone() };
-        let mode = || match &entry.uid {
+        let mode = || match managed.taking.as_ref().or(entry.uid.as_ref()) {
             Some(uid) => ApplyMode::Update { uid: uid.clone() },
             None => ApplyMode::Create,
         };
-        let apply = |want: &Want, dry_run, return_body| {
+        let apply = |want: &Want, dry_run, return_body, overlay: Option<Overlay>| {
             let (target, body, mode) = (wanted(want), body(want), mode());
-            Work::Apply(Box::new(ApplyWork { target, body, mode, dry_run, return_body }))
+            Work::Apply(Box::new(ApplyWork { target, body, mode, dry_run, return_body, overlay }))
         };
         let want = managed.want.as_ref();
         let recorded = || {
@@ -279,8 +299,24 @@ impl State {
                 let want = want?;
                 Work::Get(Box::new(GetWork { target: wanted(want), wanted: Some(body(want)) }))
             }
-            Step::Write(_) => apply(want?, false, managed.case.is_some()),
-            Step::Verify(..) => apply(want?, true, true),
+            Step::Write(_) => {
+                let overlay = match &managed.must {
+                    Must::Write(overlay) => overlay.as_deref().cloned(),
+                    _ => None,
+                };
+                apply(want?, false, managed.case.is_some(), overlay)
+            }
+            Step::Verify(_, seen) => apply(want?, true, true, seen.overlay.clone()),
+            Step::Weigh(_, live) => {
+                let target = wanted(want?);
+                let (body, mode) = (body(want?), ApplyMode::Update { uid: live.observed.uid.clone() });
+                let (dry_run, return_body, overlay) = (true, true, None);
+                Work::Apply(Box::new(ApplyWork { target, body, mode, dry_run, return_body, overlay }))
+            }
+            Step::Fold => {
+                let Must::Fold(patch) = &managed.must else { return None };
+                Work::Fold(Box::new(FoldWork { target: wanted(want?), patch: (**patch).clone() }))
+            }
             Step::Probe | Step::Confirm => Work::Get(Box::new(GetWork { target: recorded(), wanted: None })),
             Step::Delete => {
                 let Prune::Delete(resource_version) = &managed.prune else { return None };
@@ -340,6 +376,7 @@ impl State {
     pub(crate) fn mark(&mut self, key: &ObjectKey) {
         if let Some(entry) = self.ledger.entries.get(key) {
             self.outbox.mark(&entry.app);
+            self.needs.mark(&entry.app);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::cluster::discovery::{Plurals, discover};
 use crate::cluster::ensure;
 use crate::cluster::errors::{CallError, chain};
 use crate::cluster::paths::Resource;
-use crate::core::effect::{ApplyMode, ApplyWork, Body, DeleteWork, GetWork, Target};
+use crate::core::effect::{ApplyMode, ApplyWork, Body, DeleteWork, FoldWork, GetWork, Target};
 use crate::core::errors::Verb;
 use crate::core::event::{Live, StoredTrust};
 use crate::core::health::is_workload;
@@ -120,6 +120,7 @@ impl Executor {
                 let verb = if work.dry_run { "dry-run" } else { "apply" };
                 Outcome::Applied(self.count(verb, self.apply(*work).await))
             }
+            Work::Fold(work) => Outcome::Applied(self.count("fold", self.fold(*work).await)),
             Work::Delete(work) => Outcome::Deleted(self.count("delete", self.delete(*work).await)),
         }
     }
@@ -193,7 +194,7 @@ impl Executor {
         let Some(wanted) = self.wanted(&work.body).await else {
             return Err(ApiError::new(ErrorKind::Incomplete, "the content is not there"));
         };
-        let body = apply_body(wanted, &work.mode).to_string().into_bytes();
+        let body = apply_body(wanted, &work.mode, work.overlay.as_ref()).to_string().into_bytes();
         let key = &work.target.key;
         let verb = if work.mode == ApplyMode::Create { Verb::Create } else { Verb::Update };
         // The health of a workload is in its status, so its metadata are not enough.
@@ -202,6 +203,14 @@ impl Executor {
         let answer =
             calls::apply(&self.connection, &who, at(&resource, key), body, work.dry_run, whole).await;
         live(key, answer.map_err(|error| error.classify(verb))?, work.return_body)
+    }
+
+    async fn fold(&self, work: FoldWork) -> Result<Box<Live>, ApiError> {
+        let (who, resource) = self.place(&work.target)?;
+        let key = &work.target.key;
+        self.limiter.wait().await;
+        let answer = calls::fold(&self.connection, &who, at(&resource, key), &work.patch).await;
+        live(key, answer.map_err(|error| error.classify(Verb::Update))?, false)
     }
 
     async fn delete(&self, work: DeleteWork) -> Result<(), ApiError> {
@@ -265,6 +274,7 @@ fn name(work: &Work) -> &'static str {
         Work::EnsureTenant(_) => "ensure-tenant",
         Work::Get(_) => "get",
         Work::Apply(_) => "apply",
+        Work::Fold(_) => "fold",
         Work::Delete(_) => "delete",
     }
 }

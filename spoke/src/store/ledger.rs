@@ -215,6 +215,7 @@ mod tests {
                 uid: Some(uid[..32].to_owned()),
                 app: "shop/web".parse().unwrap(),
                 service_account: "rimward-tenants/shop".into(),
+                taken_from: Vec::new(),
                 latch: Default::default(),
             };
             ledger.entries.insert(key, entry);

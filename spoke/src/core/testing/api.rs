@@ -49,6 +49,8 @@ pub struct Api {
     pub writes: Vec<String>,
     /// Keys that an admission policy denies.
     pub denied: BTreeSet<ObjectKey>,
+    /// The plan lets foreign objects be taken over.
+    pub takeover: bool,
 }
 
 impl Api {
@@ -86,6 +88,14 @@ impl Api {
             (ApplyMode::Update { uid }, Some(stored)) if *uid != stored.uid => {
                 return error(ErrorKind::Replaced, "uid immutable");
             }
+            (ApplyMode::Update { .. }, Some(stored))
+                if work
+                    .overlay
+                    .as_ref()
+                    .is_some_and(|o| o.resource_version != stored.version.to_string()) =>
+            {
+                return error(ErrorKind::Conflict, "the object has been modified");
+            }
             _ => {}
         }
         let before = self.clone();
@@ -96,9 +106,31 @@ impl Api {
         } else {
             self.writes.push(format!("apply {key}"));
             let stored = &self.objects[key];
-            assert!(stored.creator == FIELD_MANAGER, "wrote to the foreign object {key}");
+            let may_take = self.takeover;
+            assert!(may_take || stored.creator == FIELD_MANAGER, "wrote to the foreign object {key}");
         }
         Ok(live)
+    }
+
+    /// A patch of managedFields, as a fold makes it.
+    pub fn fold(&mut self, key: &ObjectKey, patch: &Value) -> Result<Live, ApiError> {
+        let version = self.tick();
+        let gone = || ApiError::new(ErrorKind::Replaced, "not found");
+        let stored = self.objects.get_mut(key).ok_or_else(gone)?;
+        if patch[1]["value"] != json!(stored.version.to_string()) {
+            return Err(ApiError::new(ErrorKind::Conflict, "modified"));
+        }
+        stored.managers.clear();
+        for entry in patch[0]["value"].as_array().into_iter().flatten() {
+            let mut paths = BTreeSet::new();
+            owned(&entry["fieldsV1"], &mut Vec::new(), &mut paths);
+            let manager = entry["manager"].as_str().unwrap_or_default().to_owned();
+            stored.managers.insert(manager, (paths, version));
+        }
+        stored.version = version;
+        self.writes.push(format!("fold {key}"));
+        self.changes.push(Change::Upsert(key.clone()));
+        Ok(self.live(key).expect("just folded"))
     }
 
     /// Another client sets fields, or creates an object with them.
@@ -211,6 +243,19 @@ impl Api {
     pub fn value(&self, key: &ObjectKey, parts: &[&str]) -> Option<Value> {
         let path: Path = parts.iter().map(|&part| part.to_owned()).collect();
         self.objects.get(key)?.fields.get(&path).cloned()
+    }
+}
+
+fn owned(set: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
+    let fields = set.as_object().filter(|fields| !fields.is_empty());
+    let Some(fields) = fields else {
+        found.insert(path.clone());
+        return;
+    };
+    for (field, below) in fields {
+        path.push(field.trim_start_matches("f:").to_owned());
+        owned(below, path, found);
+        path.pop();
     }
 }
 

@@ -10,6 +10,7 @@ mod world;
 
 mod cases;
 mod drifting;
+mod policies;
 mod property;
 mod pruning;
 mod reports;

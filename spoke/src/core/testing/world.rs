@@ -267,7 +267,7 @@ impl World {
                 Work::Discover => Outcome::Discovered(Err("io".into())),
                 Work::EnsureTenant(_) => Outcome::Tenant(Err(failed())),
                 Work::Get(_) => Outcome::Got { live: Err(failed()), wanted: None },
-                Work::Apply(_) => Outcome::Applied(Err(failed())),
+                Work::Apply(_) | Work::Fold(_) => Outcome::Applied(Err(failed())),
                 Work::Delete(_) => Outcome::Deleted(Err(failed())),
                 _ => Outcome::Written(Err("io".into())),
             },
@@ -339,9 +339,19 @@ impl World {
                 self.check_apply(apply);
                 count(&mut self.counts, if apply.dry_run { "dry-run" } else { "apply" }, 1);
                 match self.body(apply.body.digest, &apply.body.app) {
-                    Some(body) => Outcome::Applied(self.api.apply(apply, &body).map(Box::new)),
+                    Some(body) => {
+                        let body = match &apply.overlay {
+                            Some(overlay) => crate::core::ignore::lay(body, overlay),
+                            None => body,
+                        };
+                        Outcome::Applied(self.api.apply(apply, &body).map(Box::new))
+                    }
                     None => Outcome::Applied(Err(ApiError::new(ErrorKind::Incomplete, ""))),
                 }
+            }
+            Work::Fold(fold) => {
+                count(&mut self.counts, "fold", 1);
+                Outcome::Applied(self.api.fold(&fold.target.key, &fold.patch).map(Box::new))
             }
             Work::Delete(delete) => Outcome::Deleted(self.api.delete(delete)),
         }
