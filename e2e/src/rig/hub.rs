@@ -17,6 +17,7 @@ use crate::process::{self, Program};
 pub struct HubProcess {
     /// What spokes dial, `host:port`.
     pub address: String,
+    pub(super) metrics_address: String,
     config: PathBuf,
     data: PathBuf,
     log: PathBuf,
@@ -27,6 +28,7 @@ impl HubProcess {
     /// Makes a hub's configuration and keys in `folder`, and starts it.
     pub async fn init_and_start(folder: &Path, fleet_url: &str, credentials: &Path) -> Result<Self> {
         let address = format!("127.0.0.1:{}", port::outside_the_ephemeral()?);
+        let metrics_address = format!("127.0.0.1:{}", port::outside_the_ephemeral()?);
         let (config, data) = (folder.join("hub.yaml"), folder.join("hub"));
         let text = format!(
             "\
@@ -35,7 +37,7 @@ kind: HubConfig
 trustDomain: acme.example
 address: {address}
 dataDir: {}
-listen: {{spokes: \"{address}\", admin: \"\", hooks: \"\", metrics: \"\"}}
+listen: {{spokes: \"{address}\", admin: \"\", hooks: \"\", metrics: \"{metrics_address}\"}}
 fleet: {{git: {{url: {fleet_url}, ref: {{branch: main}}, credentials: {}}}}}
 credentialsDir: {}
 ",
@@ -45,7 +47,7 @@ credentialsDir: {}
         );
         fs::write(&config, text)?;
         let log = folder.join("hub.log");
-        let mut hub = Self { address, config, data, log, process: None };
+        let mut hub = Self { address, metrics_address, config, data, log, process: None };
         let root_key = folder.join("root.key");
         let init = hub.program(&["init", "--root-key", &path(&root_key)])?;
         if !init.status.success() {

@@ -7,6 +7,7 @@ mod audit;
 pub mod files;
 mod hub;
 pub mod live;
+mod metrics;
 mod said;
 mod site;
 mod spoke;
