@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Returns the folder with the programs, building them if they are not there.
 pub fn build_once(cache: &Path) -> Result<PathBuf> {
-    let folder = cache.join(format!("controlplane-{}", key()));
+    let folder = folder(cache);
     if complete(&folder) {
         return Ok(folder);
     }
@@ -55,6 +55,15 @@ pub fn build_once(cache: &Path) -> Result<PathBuf> {
     let _ = fs::remove_dir_all(&work);
     outcome?;
     Ok(folder)
+}
+
+/// The folder with the programs, if they were built already.
+pub fn built(cache: &Path) -> Option<PathBuf> {
+    Some(folder(cache)).filter(|folder| complete(folder))
+}
+
+fn folder(cache: &Path) -> PathBuf {
+    cache.join(format!("controlplane-{}", key()))
 }
 
 /// The hash of all that decides what is built.

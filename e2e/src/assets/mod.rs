@@ -8,6 +8,7 @@
 mod build;
 
 use std::env;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -68,6 +69,22 @@ impl Assets {
             tether,
         }
     }
+}
+
+/// A kubectl for people to use: the one on the PATH, else one that is there already. Builds nothing.
+pub fn kubectl() -> Option<PathBuf> {
+    let name = Path::new("kubectl");
+    let path = env::var_os("PATH").unwrap_or_default();
+    if env::split_paths(&path).any(|folder| is_program(&folder.join(name))) {
+        return Some(name.to_owned());
+    }
+    let given = env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty());
+    let folders = [given.map(PathBuf::from), cache_folder().ok().and_then(|cache| build::built(&cache))];
+    folders.into_iter().flatten().map(|folder| folder.join(name)).find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// The user's cache folder for Rimward.

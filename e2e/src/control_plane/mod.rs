@@ -6,6 +6,7 @@
 //! collected.
 
 mod audit;
+mod everything;
 mod files;
 mod metrics;
 mod options;
@@ -24,6 +25,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, Config};
 
 pub use audit::{Audit, AuditEvent};
+pub use everything::name_of;
 pub use metrics::Metrics;
 pub use options::Options;
 

@@ -6,6 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{PATIENCE, eventually};
@@ -139,6 +140,14 @@ credentialsDir: {}
     /// All it logged, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// When the newest stream of a cluster's spoke began, by the hub's own clock; none if it never did.
+    pub fn connected(&self, cluster: &str) -> Option<Timestamp> {
+        let log = self.log();
+        let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let about = |line: &Value| line["message"] == "spoke connected" && line["cluster"] == cluster;
+        lines.into_iter().find(about)?["timestamp"].as_str()?.parse().ok()
     }
 
     /// The last lines that it logged.

@@ -9,7 +9,7 @@ mod hub;
 pub mod live;
 mod metrics;
 mod said;
-mod site;
+pub(crate) mod site;
 mod spoke;
 mod story;
 pub mod wire;

@@ -117,7 +117,8 @@ impl Site {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<Client> {
+/// A client as whoever `kubeconfig` says.
+pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
     let config = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
