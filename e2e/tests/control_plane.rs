@@ -8,8 +8,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use rimward_e2e::assets::Assets;
 use rimward_e2e::control_plane::{ControlPlane, Options, Pids};
 use rimward_e2e::daemon::{Daemon, Tether};
+use rimward_e2e::process;
 use rimward_e2e::scratch::Scratch;
 use serde_json::json;
 
@@ -63,10 +65,6 @@ async fn it_applies_observes_and_deletes() -> Result<()> {
     assert_eq!(kubectl.trim(), "configmap/m");
     assert!(plane.kubectl(&["get", "configmap", "absent"]).is_err());
 
-    if !plane.has_controller_manager() {
-        eprintln!("not tried without a kube-controller-manager: Deployments, namespace deletion");
-        return Ok(());
-    }
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "team");
     let deployment = json!({"metadata": {"name": "d"}, "spec": {"replicas": 0,
         "selector": {"matchLabels": {"a": "d"}},
@@ -171,6 +169,52 @@ fn a_panic_leaves_nothing() -> Result<()> {
     let (pids, folder) = told.recv()?;
     assert!(none_alive(pids), "{pids:?}");
     assert!(!folder.exists());
+    Ok(())
+}
+
+/// The folder that the process below is given.
+const GIVEN: &str = "KUBEBUILDER_ASSETS";
+
+#[test]
+#[ignore = "started by the next test, with KUBEBUILDER_ASSETS set"]
+fn on_given_assets() -> Result<()> {
+    let folder = std::path::PathBuf::from(std::env::var(GIVEN)?);
+    let assets = Assets::find()?;
+    assert_eq!(assets.apiserver.path, folder.join("kube-apiserver"));
+    assert_eq!(assets.kubectl.path, folder.join("kubectl"));
+    assert!(!assets.controller_manager.path.starts_with(&folder));
+    let plane = ControlPlane::start_blocking(Options::default())?;
+    let pids = plane.pids();
+    let started = |pid: u32| -> Result<String> {
+        let line = String::from_utf8(std::fs::read(format!("/proc/{pid}/cmdline"))?)?;
+        Ok(line.split('\0').next().unwrap_or_default().to_owned())
+    };
+    let of_folder = |name: &str| folder.join(name).display().to_string();
+    assert_eq!(started(pids.etcd)?, of_folder("etcd"));
+    assert_eq!(started(pids.apiserver.context("no API server")?)?, of_folder("kube-apiserver"));
+    let manager = assets.controller_manager.path.display().to_string();
+    assert_eq!(started(pids.controller_manager.context("no controller manager")?)?, manager);
+    // Made by the controller manager.
+    plane.kubectl(&["get", "serviceaccount", "default", "-o", "name"])?;
+    drop(plane);
+    assert!(none_alive(pids), "{pids:?}");
+    Ok(())
+}
+
+/// As envtest ships them: kube-apiserver, etcd and kubectl.
+#[test]
+fn given_assets_are_used_and_only_what_is_missing_is_built() -> Result<()> {
+    let (scratch, assets) = (Scratch::new("assets")?, Assets::find()?);
+    for tool in [&assets.apiserver, &assets.etcd, &assets.kubectl] {
+        let name = tool.path.file_name().context("a program without a name")?;
+        std::os::unix::fs::symlink(&tool.path, scratch.path().join(name))?;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["--ignored", "--exact", "--nocapture", "on_given_assets"]).env(GIVEN, scratch.path());
+    let output = process::run(command, 3 * LIMIT)?;
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr)?;
+    assert!(said.contains("not in KUBEBUILDER_ASSETS, so our own: kube-controller-manager\n"), "{said}");
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::NAMES;
 use crate::progress::Progress;
 
 /// The sources, inside our own binary: a test executable works wherever it is.
@@ -22,9 +23,6 @@ const SOURCES: [(&str, &str); 3] = [
     ("go.sum", include_str!("../../controlplane/go.sum")),
     ("main.go", include_str!("../../controlplane/main.go")),
 ];
-
-/// The names the program goes by.
-const NAMES: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "etcd", "kubectl"];
 
 /// The program itself; the names are links to it.
 const PROGRAM: &str = "controlplane";
@@ -133,7 +131,7 @@ fn compile(sources: &Path, output: &Path) -> Result<()> {
     let mut child = go_build(sources, output)?.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => anyhow::anyhow!(
             "go was not found: install Go (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a \
-                 folder with kube-apiserver, etcd and kubectl"
+                 folder with kube-apiserver, kube-controller-manager, etcd and kubectl"
         ),
         _ => anyhow::Error::new(error).context("starting go build"),
     })?;

@@ -55,7 +55,7 @@ pub struct Pids {
     pub etcd: u32,
     /// kube-apiserver, unless stopped.
     pub apiserver: Option<u32>,
-    /// kube-controller-manager, if there is one.
+    /// kube-controller-manager, once it runs.
     pub controller_manager: Option<u32>,
 }
 
@@ -144,7 +144,7 @@ impl ControlPlane {
 
     /// As `kubectl`, with something on its standard input (`apply -f -`).
     pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut child = Command::new(&self.assets.kubectl)
+        let mut child = Command::new(&self.assets.kubectl.path)
             .arg(format!("--kubeconfig={}", self.kubeconfig().display()))
             .args(args)
             // kubectl's discovery cache is by host and port, which come again.
@@ -167,7 +167,7 @@ impl ControlPlane {
 
     /// The path of kubectl.
     pub fn kubectl_path(&self) -> &Path {
-        &self.assets.kubectl
+        &self.assets.kubectl.path
     }
 
     /// The audit log so far: every request that was answered before the call.
@@ -205,11 +205,6 @@ impl ControlPlane {
             apiserver: self.apiserver.as_ref().map(Daemon::id),
             controller_manager: self.controller_manager.as_ref().map(Daemon::id),
         }
-    }
-
-    /// Whether there is a controller manager: not with envtest's programs.
-    pub fn has_controller_manager(&self) -> bool {
-        self.controller_manager.is_some()
     }
 
     /// Kills the API server: connections break, new ones are refused.
