@@ -12,6 +12,7 @@ mod said;
 pub(crate) mod site;
 mod spoke;
 mod story;
+mod unpack;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
