@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use rimward_e2e::control_plane::{ControlPlane, Options};
 use rimward_e2e::process::{self, Program};
 use rimward_e2e::rig::Rig;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Bound of one run of the command.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -96,7 +96,26 @@ async fn enroll_applies_the_spoke_and_again_changes_only_the_token() -> Result<(
     let config = plane.kubectl(&config)?;
     assert!(config.contains(&format!("hub: \"{}\"", rig.hub.address)), "{config}");
     assert!(config.contains("cluster: \"eu-1\""), "{config}");
+    added_roles_stay(&rig, &plane).await?;
     without_rights(&plane).await
+}
+
+/// Which roles tenants may be given is the operator's, who adds to the list in the cluster.
+async fn added_roles_stay(rig: &Rig, plane: &ControlPlane) -> Result<()> {
+    let add = r#"[{"op": "add", "path": "/rules/3/resourceNames/-", "value": "deployer"}]"#;
+    plane.kubectl(&["patch", "clusterrole", "rimward-spoke", "--type=json", "-p", add])?;
+    for _ in 0..2 {
+        let output = enroll(rig, &plane.kubeconfig(), "e2e").await?;
+        let said = String::from_utf8(output.stderr)?;
+        let line = "ClusterRole/rimward-spoke keeps the tenants' roles that were added: deployer\n";
+        assert!(said.contains(line), "{said}");
+        let role: Value =
+            serde_json::from_str(&plane.kubectl(&["get", "clusterrole", "rimward-spoke", "-o", "json"])?)?;
+        let bind =
+            role["rules"].as_array().context("no rules")?.iter().find(|rule| rule["verbs"][0] == "bind");
+        assert_eq!(bind.context("no list")?["resourceNames"], json!(["view", "edit", "admin", "deployer"]));
+    }
+    Ok(())
 }
 
 /// No token is made for a cluster that cannot be reached or does not let this user in.
