@@ -218,6 +218,37 @@ fn given_assets_are_used_and_only_what_is_missing_is_built() -> Result<()> {
     Ok(())
 }
 
+#[test]
+#[ignore = "started by the next test, as the process to be killed"]
+fn builds_until_killed() -> Result<()> {
+    Assets::find().map(drop)
+}
+
+#[tokio::test]
+async fn a_build_ends_with_whoever_asked_for_it() -> Result<()> {
+    let scratch = Scratch::new("build")?;
+    let (go, pids) = (scratch.path().join("go"), scratch.path().join("pids"));
+    // As go and a compiler that it runs.
+    let script = "#!/bin/sh\nsleep 600 &\necho $! $$ > \"$PIDS.draft\"; mv \"$PIDS.draft\" \"$PIDS\"\nwait\n";
+    std::fs::write(&go, script)?;
+    std::fs::set_permissions(&go, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let path = std::env::join_paths(
+        std::iter::once(scratch.path().to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").context("no PATH")?)),
+    )?;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["--ignored", "--exact", "builds_until_killed"]).env_remove(GIVEN);
+    command.env("PATH", path).env("XDG_CACHE_HOME", scratch.path()).env("PIDS", &pids);
+    let mut asking = Daemon::spawn("build", command, &scratch.path().join("log"), Tether::Watchdog)?;
+    until("the build to begin", || async { Ok(pids.exists()) }).await?;
+    let text = std::fs::read_to_string(&pids)?;
+    let pids: Vec<u32> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    assert!(pids.len() == 2 && pids.iter().all(|pid| alive(*pid)), "{pids:?}");
+    asking.kill()?;
+    let gone = || async { Ok(!pids.iter().any(|pid| alive(*pid))) };
+    until("the build to end", gone).await
+}
+
 /// Where the process below writes what it has started.
 const HELD: &str = "RIMWARD_E2E_HELD";
 

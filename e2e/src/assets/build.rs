@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::NAMES;
+use crate::daemon::Watchdog;
 use crate::progress::Progress;
 
 /// The sources, inside our own binary: a test executable works wherever it is.
@@ -135,10 +137,13 @@ fn compile(sources: &Path, output: &Path) -> Result<()> {
         ),
         _ => anyhow::Error::new(error).context("starting go build"),
     })?;
+    // A build of minutes must not go on for nobody: the compilers that it runs are in its group.
+    let watchdog = Watchdog::of_group(child.id())?;
     let title = "building a Kubernetes control plane from Go modules, once (about 10 min)";
     let mut progress = Progress::start(title);
     let tail = follow(&mut child, &mut progress)?;
     let status = child.wait()?;
+    drop(watchdog);
     if !status.success() {
         let tail: Vec<String> = tail.into();
         bail!("go build failed ({status}):\n{}", tail.join("\n"));
@@ -166,6 +171,7 @@ fn go_build(sources: &Path, output: &Path) -> Result<Command> {
         .current_dir(sources)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
+        .process_group(0)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     Ok(command)
