@@ -18,6 +18,8 @@ use crate::process::{self, Program};
 pub struct HubProcess {
     /// What spokes dial, `host:port`.
     pub address: String,
+    /// Variables it is started with.
+    pub environment: Vec<(&'static str, String)>,
     pub(super) metrics_address: String,
     config: PathBuf,
     data: PathBuf,
@@ -48,7 +50,8 @@ credentialsDir: {}
         );
         fs::write(&config, text)?;
         let log = folder.join("hub.log");
-        let mut hub = Self { address, metrics_address, config, data, log, process: None };
+        let mut hub =
+            Self { address, environment: Vec::new(), metrics_address, config, data, log, process: None };
         let root_key = folder.join("root.key");
         let init = hub.program(&["init", "--root-key", &path(&root_key)])?;
         if !init.status.success() {
@@ -60,7 +63,8 @@ credentialsDir: {}
 
     /// Starts it and waits until it answers on its admin socket.
     pub async fn start(&mut self) -> Result<()> {
-        self.process = Some(Program::Hub.start(&["run", "--config", &path(&self.config)], &self.log)?);
+        let arguments = ["run", "--config", &path(&self.config)];
+        self.process = Some(Program::Hub.start(&arguments, &self.environment, &self.log)?);
         let answered = eventually("the hub to answer", || async {
             Ok(self.cli(&["status"]).await?.status.success().then_some(()))
         });

@@ -14,6 +14,8 @@ use crate::process::Program;
 
 /// A running, or stopped, spoke and its data.
 pub struct SpokeProcess {
+    /// Variables it is started with.
+    pub environment: Vec<(&'static str, String)>,
     pub(super) metrics_address: String,
     config: PathBuf,
     data: PathBuf,
@@ -52,13 +54,14 @@ metrics: {metrics_address}
             kubeconfig.display(),
         );
         fs::write(&config, text)?;
-        Ok(Self { metrics_address, config, data, log: of("log"), process: None })
+        Ok(Self { environment: Vec::new(), metrics_address, config, data, log: of("log"), process: None })
     }
 
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
         let config = self.config.display().to_string();
-        self.process = Some(Program::Spoke.start(&["run", "--config", &config], &self.log)?);
+        let arguments = ["run", "--config", &config];
+        self.process = Some(Program::Spoke.start(&arguments, &self.environment, &self.log)?);
         Ok(())
     }
 
