@@ -1,5 +1,6 @@
-//! `delta`: 1% of 2,000 objects changed in one commit: what is written and what
-//! is sent, by the API server's audit log and the spoke's content store.
+//! `delta`: 1% of 2,000 objects changed in one commit: what is written, by the
+//! API server's audit log, and what is sent, by the hub's own count and by the
+//! files that are new on the spoke.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,20 +20,44 @@ async fn run() -> anyhow::Result<Figures> {
     bulk.fill().await?;
     let content = bulk.rig.sites[0].spoke().data().to_owned();
     let held = files_below(&content)?;
+    let before = Sent::so_far(&bulk).await?;
     let start = Timestamp::now();
     let commit = bulk.commit((0..CHANGED).map(|i| i * 100), 2)?;
     let time = bulk.settle(&commit).await?;
     let audit = bulk.rig.sites[0].plane().audit().await?.since(start).mutating();
     let patches = audit.clone().resource("configmaps").filter(|event| event.impersonated.is_some()).count();
     let others = audit.count() - patches;
+    let sent = Sent::so_far(&bulk).await?;
     let received = files_below(&content)?.difference(&held).count();
     let mut figures = Figures::default();
     figures.tell("delta_time", time.as_secs_f64() * 1000.0, "ms");
     figures.at_most("delta_patches_per_changed", patches as f64 / CHANGED as f64, "requests", 1.05);
     figures.at_most("delta_other_writes", others as f64, "requests", 1.0);
-    // The bundle's index and the plan come with the objects.
+    let objects = (sent.objects - before.objects) / CHANGED as f64;
+    figures.at_most("delta_objects_sent_per_changed", objects, "objects", 1.05);
+    // With them come the bundle's index and the plan.
+    figures.tell("delta_indexes_sent", sent.indexes - before.indexes, "indexes");
+    figures.tell("delta_plans_sent", sent.plans - before.plans, "plans");
     figures.at_most("delta_content_received", received as f64, "files", (CHANGED + 2) as f64);
     Ok(figures)
+}
+
+/// What the hub has sent, by its own count.
+struct Sent {
+    objects: f64,
+    indexes: f64,
+    plans: f64,
+}
+
+impl Sent {
+    async fn so_far(bulk: &Bulk) -> anyhow::Result<Self> {
+        let metrics = bulk.rig.hub.metrics().await?;
+        let of = |kind| metrics.sum("rimward_content_sent_total", &[("kind", kind)]);
+        let sent = Self { objects: of("object"), indexes: of("index"), plans: of("plan") };
+        // A counter that is not there would read as 0 for ever.
+        anyhow::ensure!(sent.objects >= OBJECTS as f64, "{} objects were sent at first", sent.objects);
+        Ok(sent)
+    }
 }
 
 /// Names of the files that are named by a digest.

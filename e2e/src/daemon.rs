@@ -38,7 +38,7 @@ pub enum Tether {
 pub struct Daemon {
     name: String,
     child: Child,
-    watchdog: Option<Child>,
+    watchdog: Option<Watchdog>,
     log: PathBuf,
     status: Option<ExitStatus>,
 }
@@ -66,7 +66,7 @@ impl Daemon {
         let mut daemon =
             Self { name: name.to_owned(), child, watchdog: None, log: log.to_owned(), status: None };
         if tether == Tether::Watchdog {
-            daemon.watchdog = Some(watchdog(daemon.id())?);
+            daemon.watchdog = Some(Watchdog::of_process(daemon.id())?);
         }
         Ok(daemon)
     }
@@ -124,7 +124,7 @@ impl Daemon {
             && let Some(status) = self.child.try_wait()?
         {
             self.status = Some(status);
-            self.dismiss_watchdog();
+            self.watchdog = None;
         }
         Ok(self.status)
     }
@@ -175,16 +175,8 @@ impl Daemon {
             None => self.child.wait()?,
         };
         self.status = Some(status);
-        self.dismiss_watchdog();
+        self.watchdog = None;
         Ok(status)
-    }
-
-    fn dismiss_watchdog(&mut self) {
-        if let Some(mut watchdog) = self.watchdog.take() {
-            // Killed, not told: it must not act on an id that is free again.
-            let _ = watchdog.kill();
-            let _ = watchdog.wait();
-        }
     }
 }
 
@@ -196,14 +188,38 @@ impl Drop for Daemon {
     }
 }
 
-fn watchdog(pid: u32) -> Result<Child> {
-    Command::new("sh")
-        .args(["-c", "read -r _; kill -9 \"$1\"", "rimward-watchdog"])
-        .arg(pid.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .context("starting a watchdog shell")
+/// A shell that kills when this process is gone; dismissed on drop.
+#[derive(Debug)]
+pub(crate) struct Watchdog(Child);
+
+impl Watchdog {
+    /// Kills one process.
+    pub fn of_process(pid: u32) -> Result<Self> {
+        Self::start(&pid.to_string())
+    }
+
+    /// Kills a process that leads a group, and all others in it.
+    pub fn of_group(leader: u32) -> Result<Self> {
+        Self::start(&format!("-{leader}"))
+    }
+
+    fn start(target: &str) -> Result<Self> {
+        Command::new("sh")
+            .args(["-c", "read -r _; kill -9 \"$1\"", "rimward-watchdog", target])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map(Self)
+            .context("starting a watchdog shell")
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        // Killed, not told: it must not act on an id that is free again.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -17,6 +17,7 @@
 
 pub mod assets;
 pub mod bench;
+pub mod collector;
 pub mod control_plane;
 pub mod daemon;
 pub mod demo;

@@ -53,11 +53,15 @@ impl Program {
         Ok(Command::new(self.path()?))
     }
 
-    /// Starts it with `arguments`, its output appended to `log`; it is killed
-    /// when the value is dropped or this process ends.
-    pub fn start(self, arguments: &[&str], log: &Path) -> Result<Daemon> {
+    /// Starts it with `arguments` and these variables, its output appended to
+    /// `log`; it is killed when the value is dropped or this process ends.
+    pub fn start(self, arguments: &[&str], environment: &[(&str, String)], log: &Path) -> Result<Daemon> {
         let mut command = self.command()?;
-        command.args(arguments);
+        // Where the user sends traces is none of a test's business.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
         Daemon::spawn(self.name(), command, log, Tether::Watchdog)
     }
 

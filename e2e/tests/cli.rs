@@ -6,10 +6,13 @@ mod daemon;
 #[path = "cli/watch.rs"]
 mod watch;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rimward_e2e::process::Program;
 use rimward_e2e::rig::{PATIENCE, Rig, Said, Story, files, item};
 use serde_json::Value;
+
+/// Looks at a list that may change while it is looked at: sources are fetched once a minute.
+const LOOKS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_answers_scripts_and_people() -> Result<()> {
@@ -72,18 +75,45 @@ async fn formats(rig: &Rig) -> Result<()> {
     ensure!(names == "app/payments/db\napp/payments/web\n", "{names}");
     let names = rig.hub.cli_ok(&["get", "clusters", "-o", "name"]).await?;
     ensure!(names == "cluster/eu-1\ncluster/us-1\n", "{names}");
-    let json = rig.hub.json(&["get", "apps"]).await?;
-    let (_, body) = rig.hub.get("/v1/apps").await?;
-    ensure!(without_times(&json) == without_times(&body), "JSON output is not the API's answer");
-    let yaml: Value = serde_yaml::from_str(&rig.hub.cli_ok(&["get", "apps", "-o", "yaml"]).await?)?;
-    ensure!(without_times(&yaml) == without_times(&json), "YAML is not the same as JSON");
+    for kind in ["clusters", "apps", "tenants", "sources"] {
+        as_the_api_answers(rig, kind).await?;
+    }
     Ok(())
 }
 
-/// The names and states of a list's items: what does not depend on the moment.
-fn without_times(list: &Value) -> Vec<(Value, Value, Value)> {
-    let items = list["items"].as_array().cloned().unwrap_or_default();
-    items.iter().map(|item| (item["tenant"].clone(), item["name"].clone(), item["state"].clone())).collect()
+/// JSON and YAML are the API's answer, field by field.
+async fn as_the_api_answers(rig: &Rig, kind: &str) -> Result<()> {
+    for _ in 0..LOOKS {
+        let before = undated(rig.hub.get(&format!("/v1/{kind}")).await?.1);
+        let json = undated(rig.hub.json(&["get", kind]).await?);
+        let yaml = rig.hub.cli_ok(&["get", kind, "-o", "yaml"]).await?;
+        let yaml = undated(serde_yaml::from_str(&yaml)?);
+        let after = undated(rig.hub.get(&format!("/v1/{kind}")).await?.1);
+        if before != after {
+            // A fetch, or the like, in between: nothing can be said of this look.
+            continue;
+        }
+        ensure!(!before["items"].as_array().context("no items")?.is_empty(), "{before:#}");
+        ensure!(json == before, "JSON is not the API's answer:\n{json:#}\n{before:#}");
+        ensure!(yaml == before, "YAML is not the API's answer:\n{yaml:#}\n{before:#}");
+        return Ok(());
+    }
+    bail!("{kind} change all the time")
+}
+
+/// A list without the time of the answer, which is another for each; that it is there and a time, is kept.
+fn undated(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            for (field, value) in map {
+                let time = value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok());
+                *value = if field == "asOf" && time { "TIME".into() } else { undated(value.take()) };
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = undated(item.take())),
+        _ => {}
+    }
+    value
 }
 
 async fn filters(rig: &Rig) -> Result<()> {

@@ -8,8 +8,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use rimward_e2e::assets::Assets;
 use rimward_e2e::control_plane::{ControlPlane, Options, Pids};
 use rimward_e2e::daemon::{Daemon, Tether};
+use rimward_e2e::process;
 use rimward_e2e::scratch::Scratch;
 use serde_json::json;
 
@@ -63,10 +65,6 @@ async fn it_applies_observes_and_deletes() -> Result<()> {
     assert_eq!(kubectl.trim(), "configmap/m");
     assert!(plane.kubectl(&["get", "configmap", "absent"]).is_err());
 
-    if !plane.has_controller_manager() {
-        eprintln!("not tried without a kube-controller-manager: Deployments, namespace deletion");
-        return Ok(());
-    }
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "team");
     let deployment = json!({"metadata": {"name": "d"}, "spec": {"replicas": 0,
         "selector": {"matchLabels": {"a": "d"}},
@@ -172,6 +170,83 @@ fn a_panic_leaves_nothing() -> Result<()> {
     assert!(none_alive(pids), "{pids:?}");
     assert!(!folder.exists());
     Ok(())
+}
+
+/// The folder that the process below is given.
+const GIVEN: &str = "KUBEBUILDER_ASSETS";
+
+#[test]
+#[ignore = "started by the next test, with KUBEBUILDER_ASSETS set"]
+fn on_given_assets() -> Result<()> {
+    let folder = std::path::PathBuf::from(std::env::var(GIVEN)?);
+    let assets = Assets::find()?;
+    assert_eq!(assets.apiserver.path, folder.join("kube-apiserver"));
+    assert_eq!(assets.kubectl.path, folder.join("kubectl"));
+    assert!(!assets.controller_manager.path.starts_with(&folder));
+    let plane = ControlPlane::start_blocking(Options::default())?;
+    let pids = plane.pids();
+    let started = |pid: u32| -> Result<String> {
+        let line = String::from_utf8(std::fs::read(format!("/proc/{pid}/cmdline"))?)?;
+        Ok(line.split('\0').next().unwrap_or_default().to_owned())
+    };
+    let of_folder = |name: &str| folder.join(name).display().to_string();
+    assert_eq!(started(pids.etcd)?, of_folder("etcd"));
+    assert_eq!(started(pids.apiserver.context("no API server")?)?, of_folder("kube-apiserver"));
+    let manager = assets.controller_manager.path.display().to_string();
+    assert_eq!(started(pids.controller_manager.context("no controller manager")?)?, manager);
+    // Made by the controller manager.
+    plane.kubectl(&["get", "serviceaccount", "default", "-o", "name"])?;
+    drop(plane);
+    assert!(none_alive(pids), "{pids:?}");
+    Ok(())
+}
+
+/// As envtest ships them: kube-apiserver, etcd and kubectl.
+#[test]
+fn given_assets_are_used_and_only_what_is_missing_is_built() -> Result<()> {
+    let (scratch, assets) = (Scratch::new("assets")?, Assets::find()?);
+    for tool in [&assets.apiserver, &assets.etcd, &assets.kubectl] {
+        let name = tool.path.file_name().context("a program without a name")?;
+        std::os::unix::fs::symlink(&tool.path, scratch.path().join(name))?;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["--ignored", "--exact", "--nocapture", "on_given_assets"]).env(GIVEN, scratch.path());
+    let output = process::run(command, 3 * LIMIT)?;
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr)?;
+    assert!(said.contains("not in KUBEBUILDER_ASSETS, so our own: kube-controller-manager\n"), "{said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "started by the next test, as the process to be killed"]
+fn builds_until_killed() -> Result<()> {
+    Assets::find().map(drop)
+}
+
+#[tokio::test]
+async fn a_build_ends_with_whoever_asked_for_it() -> Result<()> {
+    let scratch = Scratch::new("build")?;
+    let (go, pids) = (scratch.path().join("go"), scratch.path().join("pids"));
+    // As go and a compiler that it runs.
+    let script = "#!/bin/sh\nsleep 600 &\necho $! $$ > \"$PIDS.draft\"; mv \"$PIDS.draft\" \"$PIDS\"\nwait\n";
+    std::fs::write(&go, script)?;
+    std::fs::set_permissions(&go, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let path = std::env::join_paths(
+        std::iter::once(scratch.path().to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").context("no PATH")?)),
+    )?;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["--ignored", "--exact", "builds_until_killed"]).env_remove(GIVEN);
+    command.env("PATH", path).env("XDG_CACHE_HOME", scratch.path()).env("PIDS", &pids);
+    let mut asking = Daemon::spawn("build", command, &scratch.path().join("log"), Tether::Watchdog)?;
+    until("the build to begin", || async { Ok(pids.exists()) }).await?;
+    let text = std::fs::read_to_string(&pids)?;
+    let pids: Vec<u32> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    assert!(pids.len() == 2 && pids.iter().all(|pid| alive(*pid)), "{pids:?}");
+    asking.kill()?;
+    let gone = || async { Ok(!pids.iter().any(|pid| alive(*pid))) };
+    until("the build to end", gone).await
 }
 
 /// Where the process below writes what it has started.

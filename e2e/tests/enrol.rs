@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rimward_e2e::control_plane::{ControlPlane, Options};
+use rimward_e2e::daemon::{Daemon, Tether};
 use rimward_e2e::process::{self, Program};
 use rimward_e2e::rig::live::{core, namespace, secret, uid};
 use rimward_e2e::rig::{PATIENCE, Rig, Said, Site, SpokeProcess, Story, eventually, files, item};
@@ -19,7 +20,7 @@ async fn a_cluster_is_enrolled_with_one_command() -> Result<()> {
     let mut rig = Rig::hub_only().await?;
     let site = Site::own("eu-1", plane).await?;
     let mut story = Story::begin();
-    story.tell("a cluster without a document is Pending", pending(&rig)).await;
+    story.tell("a document without a cluster is Pending", not_enrolled(&rig)).await;
     story.tell("--kube-context applies everything", applies(&rig, &site)).await;
     story.tell("a token that is no token", mistyped(&rig, &site)).await;
     story.tell("a token for another cluster", other_cluster(&rig, &site)).await;
@@ -27,21 +28,51 @@ async fn a_cluster_is_enrolled_with_one_command() -> Result<()> {
     story.tell("a token used already", used(&rig, &site)).await;
     story.tell("check before enrolment", check_before(&rig, &site)).await;
     story.tell("a wrong configuration: exit 78, with its place", wrong_file(&rig, &site)).await;
-    rig.fleet.commit(&[("clusters.yaml", Some(&files::clusters(&["eu-1"])))], "eu-1")?;
-    rig.reconcile().await?;
-    let joined = rig.join(site).await;
-    story.tell("the right token", async { joined }).await;
+    let joined = pending(&mut rig, site).await;
+    let right =
+        "the right token; without a document the cluster is Pending, and enroll prints what to commit";
+    story.tell(right, async { joined }).await;
     story.tell("check after enrolment", check_after(&mut rig)).await;
     story.tell("check when the API server is dead", check_dead(&mut rig)).await;
     story.end()
 }
 
-async fn pending(rig: &Rig) -> Result<()> {
+async fn not_enrolled(rig: &Rig) -> Result<()> {
     rig.fleet.commit(&[("clusters.yaml", Some(&files::clusters(&["us-1"])))], "us-1")?;
     rig.reconcile().await?;
     let clusters = rig.hub.json(&["get", "clusters"]).await?;
-    ensure!(item(&clusters, "us-1").is_some_and(|us| us["state"] == "Pending"), "{clusters:#}");
+    let us = item(&clusters, "us-1").context("no us-1")?;
+    ensure!(us["state"] == "Pending" && us["reason"] == "NotEnrolled", "{us:#}");
     ensure!(item(&clusters, "eu-1").is_none(), "{clusters:#}");
+    Ok(())
+}
+
+/// The command waits for the spoke, finds no document for its cluster, and prints one: that, committed as it is, is all
+/// that was missing.
+async fn pending(rig: &mut Rig, site: Site) -> Result<()> {
+    let folder = rig.folder().join("right");
+    fs::create_dir_all(&folder)?;
+    let mut command = Program::Cli.command()?;
+    command.args(["enroll", "eu-1", "--token-only", "--wait=60s"]).env("RIMWARD_HUB", rig.hub.socket());
+    let mut enroll = Daemon::spawn("enroll", command, &folder.join("enroll.log"), Tether::Watchdog)?;
+    enroll.wait_for_log("waiting for the spoke of eu-1 to connect", PATIENCE).await?;
+    let log = enroll.log();
+    let token = log.lines().find(|line| line.starts_with("rw1.")).context("no token")?;
+    let mut spoke = spoke(rig, &site, "right", token).await?;
+    spoke.start()?;
+    let status = enroll.wait(PATIENCE)?.context("it goes on waiting")?;
+    let said = enroll.log();
+    ensure!(status.success() && said.contains("eu-1 is enrolled, uid "), "{status}: {said}");
+    let printed = said.lines().find_map(|line| line.split_once("commit to the fleet repo: "));
+    let (_, document) = printed.with_context(|| format!("no document is printed: {said}"))?;
+    let clusters = rig.hub.json(&["get", "clusters"]).await?;
+    let eu = item(&clusters, "eu-1").context("no eu-1")?;
+    ensure!(eu["state"] == "Pending" && eu["reason"] == "NoDocument", "{eu:#}");
+    ensure!(eu["message"].as_str().is_some_and(|text| text.contains(document)), "{eu:#}");
+    rig.fleet.commit(&[("eu-1.yaml", Some(document))], "as printed")?;
+    rig.reconcile().await?;
+    rig.hub.cli_ok(&["wait", "cluster/eu-1"]).await?;
+    rig.sites.push(site.with_spoke(spoke));
     Ok(())
 }
 

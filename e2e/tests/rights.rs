@@ -1,9 +1,14 @@
 //! Rights: the spoke has what its installation gives it and no more, and does
 //! for a tenant only what the tenant's account may do.
 
-use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use rimward_e2e::control_plane::ControlPlane;
+use rimward_e2e::process;
 use rimward_e2e::rig::live::{self, config_map, core, grouped};
-use rimward_e2e::rig::{Rig, SPOKE_ACCOUNT, Story, eventually, files};
+use rimward_e2e::rig::{PATIENCE, Rig, SPOKE_ACCOUNT, Said, Story, eventually, files};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -29,9 +34,11 @@ async fn a_spoke_may_what_its_tenants_may() -> Result<()> {
     story.tell("every request for an object is the tenant's", impersonated(&mut rig)).await;
     story.tell("the spoke's own account may not touch objects", powerless(&mut rig)).await;
     story.tell("a tenant with `view` is told what it lacks", view_only(&rig)).await;
+    story.tell("a tenant with another role gets another binding", another_role(&rig)).await;
     story.tell("a namespace that is not there and not named", missing(&rig)).await;
     story.tell("another tenant's namespace stays out of reach", other_tenant(&mut rig)).await;
     story.tell("the spoke is no admin", no_admin(&mut rig)).await;
+    story.tell("it has no right that it does not use", all_used(&mut rig)).await;
     story.tell("and a request under its own name would be seen", bare_is_seen(&mut rig)).await;
     story.end()
 }
@@ -77,9 +84,25 @@ async fn impersonated(rig: &mut Rig) -> Result<()> {
     Ok(())
 }
 
+/// Whether the spoke's own account may do that: the server's answer, or an error.
+fn may(plane: &ControlPlane, verb: &str, what: &str, namespace: &str) -> Result<bool> {
+    let mut command = Command::new(plane.kubectl_path());
+    command.arg("--kubeconfig").arg(plane.kubeconfig());
+    command.args(["auth", "can-i", verb, what, "-n", namespace, "--as", SPOKE_ACCOUNT]);
+    let said: Said = process::run(command, PATIENCE)?.into();
+    match (said.out.split_whitespace().next(), said.code) {
+        (Some("yes"), 0) => Ok(true),
+        (Some("no"), 1) => Ok(false),
+        _ => bail!("{verb} {what}: {said:?}"),
+    }
+}
+
 /// Asked under its own name it is refused, so the impersonation is no courtesy.
 async fn powerless(rig: &mut Rig) -> Result<()> {
     let plane = rig.sites[0].plane();
+    // What it may, so that a "no" below is the server's and not a question that went wrong.
+    ensure!(may(plane, "create", "namespaces", "payments")?, "it may not even make a namespace");
+    ensure!(may(plane, "create", "rolebindings.rbac.authorization.k8s.io", "payments")?);
     for (verb, what) in [
         ("get", "configmaps"),
         ("create", "configmaps"),
@@ -87,9 +110,7 @@ async fn powerless(rig: &mut Rig) -> Result<()> {
         ("get", "secrets"),
         ("create", "pods"),
     ] {
-        let asked = ["auth", "can-i", verb, what, "-n", "payments", "--as", SPOKE_ACCOUNT];
-        let answer = plane.kubectl(&asked);
-        ensure!(answer.is_err(), "{verb} {what}: {answer:?}");
+        ensure!(!may(plane, verb, what, "payments")?, "it may {verb} {what}");
     }
     Ok(())
 }
@@ -97,6 +118,10 @@ async fn powerless(rig: &mut Rig) -> Result<()> {
 async fn no_admin(rig: &mut Rig) -> Result<()> {
     let plane = rig.sites[0].plane();
     for (verb, what) in [
+        ("list", "namespaces"),
+        ("watch", "serviceaccounts"),
+        ("list", "rolebindings.rbac.authorization.k8s.io"),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io"),
         ("delete", "namespaces"),
         ("update", "namespaces"),
         ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
@@ -106,22 +131,13 @@ async fn no_admin(rig: &mut Rig) -> Result<()> {
         ("get", "secrets"),
         ("create", "validatingwebhookconfigurations.admissionregistration.k8s.io"),
     ] {
-        let answer =
-            plane.kubectl(&["auth", "can-i", verb, what, "-n", "kube-system", "--as", SPOKE_ACCOUNT]);
-        ensure!(answer.is_err(), "{verb} {what}: {answer:?}");
+        ensure!(!may(plane, verb, what, "kube-system")?, "it may {verb} {what}");
     }
-    let kube_system =
-        ["auth", "can-i", "impersonate", "serviceaccounts", "-n", "kube-system", "--as", SPOKE_ACCOUNT];
-    ensure!(plane.kubectl(&kube_system).is_err(), "it may impersonate kube-system's accounts");
-    let bind = [
-        "auth",
-        "can-i",
-        "bind",
-        "clusterroles.rbac.authorization.k8s.io/cluster-admin",
-        "--as",
-        SPOKE_ACCOUNT,
-    ];
-    ensure!(plane.kubectl(&bind).is_err(), "it may bind cluster-admin");
+    ensure!(may(plane, "impersonate", "serviceaccounts", "rimward-tenants")?);
+    ensure!(!may(plane, "impersonate", "serviceaccounts", "kube-system")?, "kube-system's accounts too");
+    let role = |name: &str| format!("clusterroles.rbac.authorization.k8s.io/{name}");
+    ensure!(may(plane, "bind", &role("edit"), "payments")?);
+    ensure!(!may(plane, "bind", &role("cluster-admin"), "payments")?, "it may bind cluster-admin");
     Ok(())
 }
 
@@ -149,6 +165,53 @@ async fn view_only(rig: &Rig) -> Result<()> {
     let waited = rig.hub.say(&["wait", "app/reader/web", "--timeout", "5s"]).await?;
     ensure!(waited.code == 1, "{waited:?}");
     ensure!(rig.sites[0].get(&config_map("reader", "web")).await?.is_none(), "it was made nevertheless");
+    Ok(())
+}
+
+/// A binding's role cannot be changed.
+async fn another_role(rig: &Rig) -> Result<()> {
+    let text = std::fs::read_to_string(rig.fleet.work().join("tenants/reader.yaml"))?;
+    let edit = text.replace("role: view", "role: edit");
+    rig.fleet.commit(&[("tenants/reader.yaml", Some(&edit))], "reader may edit")?;
+    rig.reconcile().await?;
+    rig.wait_ready("reader/web").await
+}
+
+/// Verbs that the server looks at while it answers another request, so that its log does not show them.
+const ON_THE_WAY: [(&str, &str); 2] = [("impersonate", "serviceaccounts"), ("bind", "clusterroles")];
+/// Rights for what does not happen here: the parts of a ledger of more than 900 KiB.
+const NOT_HERE: (&str, &str) = ("delete", "configmaps");
+
+/// Each verb on each resource that the installation grants is one that the spoke has asked for.
+async fn all_used(rig: &mut Rig) -> Result<()> {
+    let mut granted = BTreeSet::new();
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    for path in [
+        format!("{rbac}/clusterroles/rimward-spoke"),
+        format!("{rbac}/namespaces/rimward-tenants/roles/rimward-spoke"),
+        format!("{rbac}/namespaces/rimward-system/roles/rimward-spoke"),
+    ] {
+        let role = rig.sites[0].there(&path).await?;
+        let texts = |list: &Value| -> Vec<String> {
+            let all = list.as_array().into_iter().flatten();
+            all.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        };
+        for rule in role["rules"].as_array().context("no rules")? {
+            for verb in texts(&rule["verbs"]) {
+                granted
+                    .extend(texts(&rule["resources"]).into_iter().map(|resource| (verb.clone(), resource)));
+            }
+        }
+    }
+    ensure!(granted.len() >= 10, "{granted:?}");
+    for (verb, resource) in ON_THE_WAY.into_iter().chain([NOT_HERE]) {
+        ensure!(granted.remove(&(verb.to_owned(), resource.to_owned())), "{verb} {resource} is not granted");
+    }
+    let asked = rig.sites[0].plane().audit().await?.user(SPOKE_ACCOUNT);
+    let asked = asked.filter(|event| event.impersonated.is_none() && event.decision == "allow");
+    let used: BTreeSet<_> = asked.events.into_iter().map(|event| (event.verb, event.resource)).collect();
+    let idle: Vec<_> = granted.difference(&used).collect();
+    ensure!(idle.is_empty(), "never asked for: {idle:?}");
     Ok(())
 }
 

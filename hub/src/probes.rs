@@ -75,6 +75,7 @@ impl Probes {
             gauge.set(value);
             registry.register(name, help, gauge);
         }
+        registry.register("content_sent", "Content sent to spokes, by kind", self.state.sent.metric());
         let mut text = String::new();
         match encode(&mut text, &registry) {
             Ok(()) => {

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::HubConfig;
 use crate::core::world::{Event, Published, RECENT, World};
 use crate::pki::Authority;
-use crate::session::{Enrolments, Registry};
+use crate::session::{Enrolments, Registry, Sent};
 use crate::sign::Signer;
 use crate::store::Store;
 use crate::store::content::Content;
@@ -35,6 +35,8 @@ pub struct State {
     pub enrolments: Enrolments,
     /// Open sessions.
     pub sessions: Registry,
+    /// What spokes were sent.
+    pub sent: Sent,
     /// What the hub knows.
     pub world: Arc<RwLock<World>>,
     /// Counts changes of `world`.
@@ -64,6 +66,7 @@ impl State {
             authority,
             enrolments,
             sessions: Registry::default(),
+            sent: Sent::default(),
             world: Arc::default(),
             changed: watch::Sender::new(0),
             published: watch::Sender::new(None),

@@ -26,7 +26,7 @@ pub enum EnvelopeError {
     /// A base64 field is not padded base64.
     #[error("{0} is not padded base64")]
     Base64(&'static str),
-    /// The payload is of another type: TRUST row 15.
+    /// The payload is of another type: trust row 15.
     #[error("envelope carries {found:?}, not {expected:?}")]
     WrongType {
         /// The media type asked for.
@@ -34,7 +34,7 @@ pub enum EnvelopeError {
         /// The one found.
         found: String,
     },
-    /// Fewer good signatures by different keys than needed: TRUST rows 11 and 16.
+    /// Fewer good signatures by different keys than needed: trust rows 11 and 16.
     #[error("{good} good signatures of the {threshold} needed")]
     BadSignature {
         /// Good signatures by different keys of the role.

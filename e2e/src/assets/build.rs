@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,6 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::NAMES;
+use crate::daemon::Watchdog;
 use crate::progress::Progress;
 
 /// The sources, inside our own binary: a test executable works wherever it is.
@@ -22,9 +25,6 @@ const SOURCES: [(&str, &str); 3] = [
     ("go.sum", include_str!("../../controlplane/go.sum")),
     ("main.go", include_str!("../../controlplane/main.go")),
 ];
-
-/// The names the program goes by.
-const NAMES: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "etcd", "kubectl"];
 
 /// The program itself; the names are links to it.
 const PROGRAM: &str = "controlplane";
@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Returns the folder with the programs, building them if they are not there.
 pub fn build_once(cache: &Path) -> Result<PathBuf> {
-    let folder = cache.join(format!("controlplane-{}", key()));
+    let folder = folder(cache);
     if complete(&folder) {
         return Ok(folder);
     }
@@ -55,6 +55,15 @@ pub fn build_once(cache: &Path) -> Result<PathBuf> {
     let _ = fs::remove_dir_all(&work);
     outcome?;
     Ok(folder)
+}
+
+/// The folder with the programs, if they were built already.
+pub fn built(cache: &Path) -> Option<PathBuf> {
+    Some(folder(cache)).filter(|folder| complete(folder))
+}
+
+fn folder(cache: &Path) -> PathBuf {
+    cache.join(format!("controlplane-{}", key()))
 }
 
 /// The hash of all that decides what is built.
@@ -124,14 +133,17 @@ fn compile(sources: &Path, output: &Path) -> Result<()> {
     let mut child = go_build(sources, output)?.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => anyhow::anyhow!(
             "go was not found: install Go (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a \
-                 folder with kube-apiserver, etcd and kubectl"
+                 folder with kube-apiserver, kube-controller-manager, etcd and kubectl"
         ),
         _ => anyhow::Error::new(error).context("starting go build"),
     })?;
+    // A build of minutes must not go on for nobody: the compilers that it runs are in its group.
+    let watchdog = Watchdog::of_group(child.id())?;
     let title = "building a Kubernetes control plane from Go modules, once (about 10 min)";
     let mut progress = Progress::start(title);
     let tail = follow(&mut child, &mut progress)?;
     let status = child.wait()?;
+    drop(watchdog);
     if !status.success() {
         let tail: Vec<String> = tail.into();
         bail!("go build failed ({status}):\n{}", tail.join("\n"));
@@ -159,6 +171,7 @@ fn go_build(sources: &Path, output: &Path) -> Result<Command> {
         .current_dir(sources)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
+        .process_group(0)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     Ok(command)

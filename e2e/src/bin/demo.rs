@@ -11,16 +11,16 @@ use rimward_e2e::demo;
 #[derive(Parser)]
 #[command(name = "cargo demo")]
 struct Args {
-    /// Leave everything running at the end, and print commands to try.
+    /// Leave everything running at the end, and print commands to try, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Use this cluster instead of starting one; give it twice. Its current context must be an admin's.
+    /// Use this cluster instead of starting one; give it twice. Its current context must be an admin's. All that the
+    /// demo makes there is removed at the end.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Vec<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = Args::parse();
     if !matches!(args.kubeconfig.len(), 0 | 2) {
         eprintln!("error: give --kubeconfig twice, or not at all");
@@ -28,7 +28,11 @@ async fn main() -> ExitCode {
     }
     // An error means that it is installed already, which is what is wanted.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match demo::run(args.keep, &args.kubeconfig).await {
+    let runtime = tokio::runtime::Runtime::new().expect("a process can make threads");
+    let result = runtime.block_on(demo::run(args.keep, &args.kubeconfig));
+    // Whoever interrupts a build does not wait for its end; it ends with this process.
+    runtime.shutdown_background();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nerror: {error:#}");

@@ -6,6 +6,7 @@
 //! collected.
 
 mod audit;
+mod everything;
 mod files;
 mod metrics;
 mod options;
@@ -24,6 +25,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, Config};
 
 pub use audit::{Audit, AuditEvent};
+pub use everything::name_of;
 pub use metrics::Metrics;
 pub use options::Options;
 
@@ -53,7 +55,7 @@ pub struct Pids {
     pub etcd: u32,
     /// kube-apiserver, unless stopped.
     pub apiserver: Option<u32>,
-    /// kube-controller-manager, if there is one.
+    /// kube-controller-manager, once it runs.
     pub controller_manager: Option<u32>,
 }
 
@@ -142,7 +144,7 @@ impl ControlPlane {
 
     /// As `kubectl`, with something on its standard input (`apply -f -`).
     pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut child = Command::new(&self.assets.kubectl)
+        let mut child = Command::new(&self.assets.kubectl.path)
             .arg(format!("--kubeconfig={}", self.kubeconfig().display()))
             .args(args)
             // kubectl's discovery cache is by host and port, which come again.
@@ -165,7 +167,7 @@ impl ControlPlane {
 
     /// The path of kubectl.
     pub fn kubectl_path(&self) -> &Path {
-        &self.assets.kubectl
+        &self.assets.kubectl.path
     }
 
     /// The audit log so far: every request that was answered before the call.
@@ -203,11 +205,6 @@ impl ControlPlane {
             apiserver: self.apiserver.as_ref().map(Daemon::id),
             controller_manager: self.controller_manager.as_ref().map(Daemon::id),
         }
-    }
-
-    /// Whether there is a controller manager: not with envtest's programs.
-    pub fn has_controller_manager(&self) -> bool {
-        self.controller_manager.is_some()
     }
 
     /// Kills the API server: connections break, new ones are refused.

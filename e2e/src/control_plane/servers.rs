@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::files::Files;
 use super::options::Options;
-use crate::assets::Assets;
+use crate::assets::{Assets, Tool};
 use crate::daemon::Daemon;
 
 /// The longest path of a Unix socket that Linux and macOS both take.
@@ -20,7 +20,7 @@ pub(crate) const AUDIT_LOG: &str = "audit.log";
 pub(crate) fn etcd(assets: &Assets, files: &Files, options: &Options) -> Result<Daemon> {
     let client = socket_url(&files.path("etcd.sock"))?;
     let peer = socket_url(&files.path("peer.sock"))?;
-    let mut command = Command::new(&assets.etcd);
+    let mut command = Command::new(&assets.etcd.path);
     command
         .arg("--name=e2e")
         .arg(flag("--data-dir", &files.path("etcd")))
@@ -33,12 +33,12 @@ pub(crate) fn etcd(assets: &Assets, files: &Files, options: &Options) -> Result<
     if !options.fsync {
         command.arg("--unsafe-no-fsync");
     }
-    spawn("etcd", command, assets, files)
+    spawn("etcd", command, &assets.etcd, files)
 }
 
 /// Starts kube-apiserver on `port`.
 pub(crate) fn apiserver(assets: &Assets, files: &Files, options: &Options, port: u16) -> Result<Daemon> {
-    let mut command = Command::new(&assets.apiserver);
+    let mut command = Command::new(&assets.apiserver.path);
     command
         .arg(format!("--etcd-servers={}", socket_url(&files.path("etcd.sock"))?))
         .arg("--bind-address=127.0.0.1")
@@ -64,19 +64,12 @@ pub(crate) fn apiserver(assets: &Assets, files: &Files, options: &Options, port:
         // Megabytes; its default of 100 would rotate the log under a bench.
         .arg("--audit-log-maxsize=4096")
         .args(&options.apiserver_flags);
-    spawn("kube-apiserver", command, assets, files)
+    spawn("kube-apiserver", command, &assets.apiserver, files)
 }
 
-/// Starts kube-controller-manager, if there is one.
-pub(crate) fn controller_manager(
-    assets: &Assets,
-    files: &Files,
-    options: &Options,
-) -> Result<Option<Daemon>> {
-    let Some(program) = &assets.controller_manager else {
-        return Ok(None);
-    };
-    let mut command = Command::new(program);
+/// Starts kube-controller-manager.
+pub(crate) fn controller_manager(assets: &Assets, files: &Files, options: &Options) -> Result<Daemon> {
+    let mut command = Command::new(&assets.controller_manager.path);
     command
         .arg(flag("--kubeconfig", &files.path("controller-manager.kubeconfig")))
         .arg("--leader-elect=false")
@@ -88,15 +81,15 @@ pub(crate) fn controller_manager(
     if let Some((qps, burst)) = options.controller_rate {
         command.arg(format!("--kube-api-qps={qps}")).arg(format!("--kube-api-burst={burst}"));
     }
-    spawn("kube-controller-manager", command, assets, files).map(Some)
+    spawn("kube-controller-manager", command, &assets.controller_manager, files)
 }
 
-fn spawn(name: &str, mut command: Command, assets: &Assets, files: &Files) -> Result<Daemon> {
+fn spawn(name: &str, mut command: Command, tool: &Tool, files: &Files) -> Result<Daemon> {
     // The caller's proxy and kubeconfig are none of a test server's business.
     for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
         command.env_remove(variable);
     }
-    Daemon::spawn(name, command, &files.path(&format!("{name}.log")), assets.tether)
+    Daemon::spawn(name, command, &files.path(&format!("{name}.log")), tool.tether)
 }
 
 fn flag(name: &str, path: &Path) -> String {

@@ -13,7 +13,6 @@ use super::{ControlPlane, Options, http_get, servers};
 use crate::assets::Assets;
 use crate::daemon::Daemon;
 use crate::port::Port;
-use crate::progress;
 use crate::scratch::Scratch;
 
 /// How long a start may take. About 4 s alone on two cores; the limit is for
@@ -31,12 +30,6 @@ const TAIL: usize = 25;
 
 pub(super) async fn start(options: Options) -> Result<ControlPlane> {
     let assets = tokio::task::spawn_blocking(Assets::find).await??;
-    if assets.controller_manager.is_none() {
-        progress::say(
-            "KUBEBUILDER_ASSETS has no kube-controller-manager: namespaces will not be deleted, \
-             ServiceAccounts and ReplicaSets not be made",
-        );
-    }
     let scratch = match options.folder {
         Some(_) => None,
         None => Some(Scratch::new("cluster")?),
@@ -68,15 +61,13 @@ async fn finish(plane: &mut ControlPlane) -> Result<()> {
     wait_until_ready(&plane.config, server)
         .await
         .with_context(|| format!("etcd says: {}", plane.etcd.log_tail(TAIL)))?;
-    plane.controller_manager = servers::controller_manager(&plane.assets, &plane.files, &plane.options)?;
+    let manager = servers::controller_manager(&plane.assets, &plane.files, &plane.options)?;
     let client = plane.client();
-    if let Some(manager) = &mut plane.controller_manager {
-        wait("the first ServiceAccount", manager, || {
-            exists::<ServiceAccount>(Api::default_namespaced(client.clone()), "default")
-        })
-        .await?;
-    }
-    Ok(())
+    let manager = plane.controller_manager.insert(manager);
+    wait("the first ServiceAccount", manager, || {
+        exists::<ServiceAccount>(Api::default_namespaced(client.clone()), "default")
+    })
+    .await
 }
 
 /// Waits for `/readyz` and the two namespaces everybody needs.

@@ -46,16 +46,17 @@ pub async fn edit(site: &Site, (namespace, name, key): (&str, &str, &str), value
     Ok(())
 }
 
-/// UIDs of these ConfigMaps on every cluster: the proof that nothing was deleted and made again.
-pub async fn uids(rig: &Rig, maps: &[(&str, &str)]) -> Result<Vec<String>> {
-    let mut uids = Vec::new();
+/// UIDs and versions of these ConfigMaps on every cluster: the proof that nothing was written, or deleted and made again.
+pub async fn versions(rig: &Rig, maps: &[(&str, &str)]) -> Result<Vec<String>> {
+    let mut all = Vec::new();
     for site in &rig.sites {
         for (namespace, name) in maps {
-            let Some(uid) = config_maps(site, namespace).get(name).await?.metadata.uid else {
-                bail!("{namespace}/{name} has no uid on {}", site.name);
+            let metadata = config_maps(site, namespace).get(name).await?.metadata;
+            let (Some(uid), Some(version)) = (metadata.uid, metadata.resource_version) else {
+                bail!("{namespace}/{name} has no uid or version on {}", site.name);
             };
-            uids.push(uid);
+            all.push(format!("{namespace}/{name} {uid} {version}"));
         }
     }
-    Ok(uids)
+    Ok(all)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 pub struct Show {
     steps: usize,
-    times: Vec<(String, Duration)>,
+    times: Vec<(usize, String, Duration)>,
 }
 
 impl Show {
@@ -25,21 +25,20 @@ impl Show {
 
     /// Something that was waited for happened, `since` then.
     pub fn done(&mut self, what: &str, since: Instant) {
-        let time = since.elapsed();
-        println!("   ✓ {what}  ({})", human(time));
-        self.times.push((what.to_owned(), time));
+        self.took(what, since.elapsed());
     }
 
-    /// Something was checked and holds; no time worth telling.
-    pub fn holds(&self, what: &str) {
-        println!("   ✓ {what}");
+    /// Something happened, and took so long.
+    pub fn took(&mut self, what: &str, time: Duration) {
+        println!("   ✓ {what}  ({})", human(time));
+        self.times.push((self.steps, what.trim_end_matches(':').to_owned(), time));
     }
 
     /// All times again, at the end.
     pub fn summary(&self) {
         println!("\nTimes");
-        for (what, time) in &self.times {
-            println!("  {:>8}  {what}", human(*time));
+        for (step, what, time) in &self.times {
+            println!("  {:>8}  {step:>2}. {what}", human(*time));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{PATIENCE, eventually};
@@ -17,6 +18,9 @@ use crate::process::{self, Program};
 pub struct HubProcess {
     /// What spokes dial, `host:port`.
     pub address: String,
+    /// Variables it is started with.
+    pub environment: Vec<(&'static str, String)>,
+    pub(super) metrics_address: String,
     config: PathBuf,
     data: PathBuf,
     log: PathBuf,
@@ -27,6 +31,7 @@ impl HubProcess {
     /// Makes a hub's configuration and keys in `folder`, and starts it.
     pub async fn init_and_start(folder: &Path, fleet_url: &str, credentials: &Path) -> Result<Self> {
         let address = format!("127.0.0.1:{}", port::outside_the_ephemeral()?);
+        let metrics_address = format!("127.0.0.1:{}", port::outside_the_ephemeral()?);
         let (config, data) = (folder.join("hub.yaml"), folder.join("hub"));
         let text = format!(
             "\
@@ -35,7 +40,7 @@ kind: HubConfig
 trustDomain: acme.example
 address: {address}
 dataDir: {}
-listen: {{spokes: \"{address}\", admin: \"\", hooks: \"\", metrics: \"\"}}
+listen: {{spokes: \"{address}\", admin: \"\", hooks: \"\", metrics: \"{metrics_address}\"}}
 fleet: {{git: {{url: {fleet_url}, ref: {{branch: main}}, credentials: {}}}}}
 credentialsDir: {}
 ",
@@ -45,7 +50,8 @@ credentialsDir: {}
         );
         fs::write(&config, text)?;
         let log = folder.join("hub.log");
-        let mut hub = Self { address, config, data, log, process: None };
+        let mut hub =
+            Self { address, environment: Vec::new(), metrics_address, config, data, log, process: None };
         let root_key = folder.join("root.key");
         let init = hub.program(&["init", "--root-key", &path(&root_key)])?;
         if !init.status.success() {
@@ -57,7 +63,8 @@ credentialsDir: {}
 
     /// Starts it and waits until it answers on its admin socket.
     pub async fn start(&mut self) -> Result<()> {
-        self.process = Some(Program::Hub.start(&["run", "--config", &path(&self.config)], &self.log)?);
+        let arguments = ["run", "--config", &path(&self.config)];
+        self.process = Some(Program::Hub.start(&arguments, &self.environment, &self.log)?);
         let answered = eventually("the hub to answer", || async {
             Ok(self.cli(&["status"]).await?.status.success().then_some(()))
         });
@@ -137,6 +144,14 @@ credentialsDir: {}
     /// All it logged, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// When the newest stream of a cluster's spoke began, by the hub's own clock; none if it never did.
+    pub fn connected(&self, cluster: &str) -> Option<Timestamp> {
+        let log = self.log();
+        let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let about = |line: &Value| line["message"] == "spoke connected" && line["cluster"] == cluster;
+        lines.into_iter().find(about)?["timestamp"].as_str()?.parse().ok()
     }
 
     /// The last lines that it logged.

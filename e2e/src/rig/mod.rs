@@ -7,10 +7,12 @@ mod audit;
 pub mod files;
 mod hub;
 pub mod live;
+mod metrics;
 mod said;
-mod site;
+pub(crate) mod site;
 mod spoke;
 mod story;
+mod unpack;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

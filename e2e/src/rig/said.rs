@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{HubProcess, Rig};
+use super::unpack::text_of;
+use super::{HubProcess, Rig, Site};
 
 /// Folders whose files are tenants' content itself, not something said about it.
 const CONTENT: [&str; 3] = ["content", "git", "cache"];
@@ -86,16 +89,39 @@ impl Rig {
             }
         }
         all += &self.hub.log();
+        all += self.hub.metrics().await?.text();
         all += &kept(self.hub.data())?;
         for site in &mut self.sites {
             all += &site.spoke().log();
+            all += site.spoke().metrics().await?.text();
             all += &kept(site.spoke().data())?;
+            all += &site.own_records().await?;
         }
         Ok(all)
     }
 }
 
-/// All files below `folder`, as text however broken, without the folders that hold content.
+impl Site {
+    /// What the spoke keeps in its cluster: all ConfigMaps and Secrets of its namespace, unpacked.
+    async fn own_records(&self) -> Result<String> {
+        let mut all = String::new();
+        for plural in ["configmaps", "secrets"] {
+            let list = self.there(&format!("/api/v1/namespaces/rimward-system/{plural}")).await?;
+            for object in list["items"].as_array().into_iter().flatten() {
+                all += &format!("\n{}: {object}\n", object["metadata"]["name"]);
+                for field in ["data", "binaryData"] {
+                    let values = object[field].as_object().into_iter().flat_map(|map| map.values());
+                    for bytes in values.filter_map(|value| STANDARD.decode(value.as_str()?).ok()) {
+                        all += &text_of(&bytes);
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// All files below `folder`, by name, as text however broken and unpacked, without the folders that hold content.
 fn kept(folder: &Path) -> Result<String> {
     let mut all = String::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -104,7 +130,8 @@ fn kept(folder: &Path) -> Result<String> {
         if kind.is_dir() && !CONTENT.contains(&entry.file_name().to_string_lossy().as_ref()) {
             all += &kept(&entry.path())?;
         } else if kind.is_file() {
-            all += &String::from_utf8_lossy(&fs::read(entry.path()).unwrap_or_default());
+            all += &format!("\nfile {}: ", entry.path().display());
+            all += &text_of(&fs::read(entry.path()).unwrap_or_default());
         }
     }
     Ok(all)

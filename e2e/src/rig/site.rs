@@ -68,6 +68,11 @@ impl Site {
         self.spoke.as_mut().expect("only asked of sites that joined")
     }
 
+    /// The same cluster with a spoke that runs already.
+    pub fn with_spoke(self, spoke: SpokeProcess) -> Self {
+        Self { spoke: Some(spoke), ..self }
+    }
+
     /// Applies what `rimward enroll` prints, except the Deployment, starts the spoke as a process with the installed
     /// ServiceAccount's rights, and waits until it is connected.
     pub(super) async fn enrol(&mut self, hub: &HubProcess, folder: &Path) -> Result<()> {
@@ -117,7 +122,8 @@ impl Site {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<Client> {
+/// A client as whoever `kubeconfig` says.
+pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
     let config = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

@@ -9,10 +9,14 @@ use anyhow::{Result, bail};
 
 use super::{PATIENCE, Said};
 use crate::daemon::Daemon;
+use crate::port;
 use crate::process::Program;
 
 /// A running, or stopped, spoke and its data.
 pub struct SpokeProcess {
+    /// Variables it is started with.
+    pub environment: Vec<(&'static str, String)>,
+    pub(super) metrics_address: String,
     config: PathBuf,
     data: PathBuf,
     log: PathBuf,
@@ -31,6 +35,7 @@ impl SpokeProcess {
     ) -> Result<Self> {
         let of = |suffix: &str| folder.join(format!("{cluster}.{suffix}"));
         let (config, data, token_file) = (of("yaml"), of("data"), of("token"));
+        let metrics_address = format!("127.0.0.1:{}", port::outside_the_ephemeral()?);
         fs::write(&token_file, token)?;
         let text = format!(
             "\
@@ -42,20 +47,21 @@ dataDir: {}
 tokenFile: {}
 kubeconfig: {}
 reconnect: {{min: 100ms, max: 1s}}
-metrics: \"\"
+metrics: {metrics_address}
 {more}",
             data.display(),
             token_file.display(),
             kubeconfig.display(),
         );
         fs::write(&config, text)?;
-        Ok(Self { config, data, log: of("log"), process: None })
+        Ok(Self { environment: Vec::new(), metrics_address, config, data, log: of("log"), process: None })
     }
 
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
         let config = self.config.display().to_string();
-        self.process = Some(Program::Spoke.start(&["run", "--config", &config], &self.log)?);
+        let arguments = ["run", "--config", &config];
+        self.process = Some(Program::Spoke.start(&arguments, &self.environment, &self.log)?);
         Ok(())
     }
 

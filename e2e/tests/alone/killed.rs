@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use rimward_e2e::git::GitRepo;
+use rimward_e2e::git::{GitRepo, Kind};
 use rimward_e2e::rig::live::{config_map, now, uid};
 use rimward_e2e::rig::{Rig, Site, Story, eventually, files};
 use serde_json::Value;
@@ -17,6 +17,11 @@ const MANY: usize = 200;
 const CUT: usize = 150;
 /// Kills in each scenario.
 const KILLS: u32 = 4;
+/// More than a spoke has under way at once: while so many are left to do, it is in the middle of it.
+const UNDER_WAY: usize = 16;
+
+/// The repository of the tenant, as the Git server knows it.
+const REPO: &str = "tenants/payments";
 
 /// Tells the scenarios.
 pub async fn tell(story: &mut Story, rig: &mut Rig, repo: &GitRepo) {
@@ -28,21 +33,27 @@ pub async fn tell(story: &mut Story, rig: &mut Rig, repo: &GitRepo) {
 
 async fn while_publishing(rig: &mut Rig, repo: &GitRepo) -> Result<()> {
     let mut last = (rig.seq().await?, String::new());
+    let mut in_the_middle = 0;
     for kill in 0..2 * KILLS {
         let text = files::config_map("one", "key", &format!("kill {kill}"));
         last.1 = repo.commit(&[("web/one.yaml", Some(&text))], "under fire")?;
-        let socket = rig.hub.socket();
+        let (socket, fetched) = (rig.hub.socket(), rig.git.count(REPO, Kind::Refs));
         let asked = tokio::task::spawn_blocking(move || ask_to_reconcile(&socket));
-        // From before the fetch to after the publication.
-        tokio::time::sleep(Duration::from_millis(u64::from(kill) * 15)).await;
+        eventually("the fetch to begin", || async {
+            Ok((rig.git.count(REPO, Kind::Refs) > fetched).then_some(()))
+        })
+        .await?;
+        // From the beginning of the fetch to after the publication.
+        tokio::time::sleep(Duration::from_millis(u64::from(kill) * 10)).await;
         rig.hub.kill()?;
-        // It may have been answered or not; both are right.
-        let _ = asked.await?;
+        // It may have been answered or not, and both are right; if not, it was killed between fetching and publishing.
+        in_the_middle += u32::from(!asked.await??);
         rig.hub.start().await?;
         let seq = rig.seq().await?;
         ensure!(seq >= last.0, "seq went from {} to {seq}", last.0);
         last.0 = seq;
     }
+    ensure!(in_the_middle > 0, "no kill landed between fetching and publishing");
     rig.reconcile().await?;
     rig.hub.cli_ok(&["wait", "app/payments/web", "--commit", &last.1, "--timeout", "60s"]).await?;
     let one = rig.sites[0].there(&config_map("payments", "one")).await?;
@@ -72,10 +83,11 @@ async fn locks_left(rig: &mut Rig, repo: &GitRepo) -> Result<()> {
     Ok(())
 }
 
-fn ask_to_reconcile(socket: &str) -> Result<()> {
+/// Whether the hub lived to answer.
+fn ask_to_reconcile(socket: &str) -> Result<bool> {
     let mut command = rimward_e2e::process::Program::Cli.command()?;
     command.args(["reconcile", "source/payments/apps"]).env("RIMWARD_HUB", socket);
-    rimward_e2e::process::run(command, Duration::from_secs(30)).map(drop)
+    Ok(rimward_e2e::process::run(command, Duration::from_secs(30))?.status.success())
 }
 
 fn name(i: usize) -> String {
@@ -94,6 +106,7 @@ async fn there(site: &Site) -> Result<BTreeMap<String, String>> {
 /// Kills the spoke each time that about so many more objects have come or gone.
 async fn under_fire(rig: &mut Rig, target: usize) -> Result<()> {
     let begin = there(&rig.sites[0]).await?.len();
+    let mut in_the_middle = 0;
     for kill in 1..=KILLS as usize {
         let done = begin.abs_diff(target) * kill / (KILLS as usize + 1);
         eventually(&format!("{done} objects to be done"), || async {
@@ -102,8 +115,12 @@ async fn under_fire(rig: &mut Rig, target: usize) -> Result<()> {
         })
         .await?;
         rig.sites[0].spoke().kill()?;
+        // What was under way is done all the same; what is left beyond that was still to be begun.
+        let left = there(&rig.sites[0]).await?.len().abs_diff(target);
+        in_the_middle += usize::from(left > UNDER_WAY);
         rig.sites[0].spoke().start()?;
     }
+    ensure!(in_the_middle > 0, "no kill landed in the middle");
     Ok(())
 }
 

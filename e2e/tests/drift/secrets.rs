@@ -92,7 +92,18 @@ async fn refused(rig: &Rig, repo: &GitRepo) -> Result<()> {
 
 async fn nowhere(rig: &mut Rig) -> Result<()> {
     let said = rig.everything_said().await?;
-    ensure!(said.contains("vault/keys"), "nothing is said of the App at all: the search is blind");
+    // Each place is looked into: a search that is blind finds nothing.
+    for seen in [
+        "vault/keys",
+        "rimward_content_sent_total",
+        "rimward_spoke_requests_total",
+        // Of the ledger, the plan held and the baselines, unpacked.
+        r#""namespace":"vault","name":"keys"},"version":"v1","uid":"#,
+        r#""serviceAccount":"rimward-tenants/vault","takeover":"#,
+        r#""fingerprint":{"ours":"#,
+    ] {
+        ensure!(said.contains(seen), "{seen} is not in what was searched");
+    }
     for canary in [WANTED, CHANGED, STRING, BROKEN] {
         for form in [canary.to_owned(), STANDARD.encode(canary)] {
             let place = said.find(&form).map(|at| said[..at].chars().rev().take(300).collect::<String>());

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use super::tenant_roles;
 
 /// The field manager of what is installed; the spoke's own is another.
 const MANAGER: &str = "rimward-enroll";
@@ -54,17 +55,17 @@ impl Cluster {
         &self.uid
     }
 
-    /// Applies each document of a YAML text; a line of what was done for each.
+    /// Applies each document of a YAML text; lines of what was done.
     pub async fn apply(&self, manifest: &str) -> Result<Vec<String>, Failure> {
         let mut lines = Vec::new();
         for document in documents(manifest)? {
-            lines.push(self.apply_one(document).await?);
+            lines.extend(self.apply_one(document).await?);
         }
         Ok(lines)
     }
 
-    async fn apply_one(&self, document: Value) -> Result<String, Failure> {
-        let object: DynamicObject = serde_json::from_value(document)
+    async fn apply_one(&self, mut document: Value) -> Result<Vec<String>, Failure> {
+        let object: DynamicObject = serde_json::from_value(document.clone())
             .map_err(|error| Failure::new(Exit::Bug, format!("a built-in manifest is no object: {error}")))?;
         let types = object.types.clone().unwrap_or_default();
         let name = object.metadata.name.clone().unwrap_or_default();
@@ -80,9 +81,17 @@ impl Cluster {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
+        let mut lines = vec![format!("{shown} applied")];
+        if types.kind == "ClusterRole" {
+            let present = api.get_opt(&name).await.map_err(failed)?.map(|present| present.data);
+            let kept = tenant_roles::keep(&mut document, &present.unwrap_or_default());
+            if !kept.is_empty() {
+                lines.push(format!("{shown} keeps the tenants' roles that were added: {}", kept.join(", ")));
+            }
+        }
         let params = PatchParams::apply(MANAGER).force();
-        api.patch(&name, &params, &Patch::Apply(&object)).await.map_err(failed)?;
-        Ok(format!("{shown} applied"))
+        api.patch(&name, &params, &Patch::Apply(&document)).await.map_err(failed)?;
+        Ok(lines)
     }
 }
 

@@ -16,6 +16,7 @@ mod reconcile;
 mod reference;
 mod sse;
 mod status;
+mod tenant_roles;
 mod text;
 mod wait;
 mod watch;

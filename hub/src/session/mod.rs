@@ -8,8 +8,10 @@ mod listener;
 mod offer;
 mod open;
 mod registry;
+mod sent;
 mod service;
 
 pub use enrolment::{EnrolError, Enrolments};
 pub use listener::{Listener, ListenerError};
 pub use registry::Registry;
+pub use sent::{Kind, Sent};

@@ -10,6 +10,7 @@ use rimward_proto::plan::Plan;
 use rimward_proto::session::{Content as Item, Offer};
 use rimward_proto::{ClusterName, Digest, limits};
 
+use super::sent::Kind;
 use crate::core::world::Published;
 use crate::store::content::{Content, ContentError};
 
@@ -24,8 +25,24 @@ const ITEM_OVERHEAD: usize = 64;
 #[derive(Debug)]
 pub struct Offers {
     content: Arc<Content>,
-    reachable: Cache<Digest, HashSet<Digest>>,
-    inline: Cache<(Option<Digest>, Digest), Vec<Item>>,
+    reachable: Cache<Digest, HashMap<Digest, Kind>>,
+    inline: Cache<(Option<Digest>, Digest), Inline>,
+}
+
+/// Content that is sent along with an offer.
+#[derive(Debug, Clone, Default)]
+struct Inline {
+    items: Vec<Item>,
+    objects: usize,
+}
+
+/// An offer that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// What to send.
+    pub offer: Offer,
+    /// How many of its inline items are objects; the others are indexes.
+    pub objects: usize,
 }
 
 /// What a spoke holds.
@@ -49,46 +66,48 @@ impl Offers {
         published: &Published,
         cluster: &ClusterName,
         held: Held,
-    ) -> Result<Option<Offer>, ContentError> {
+    ) -> Result<Option<Made>, ContentError> {
         let Some((assignment, bytes, proof)) = published.assignment(cluster) else { return Ok(None) };
         let holds = held.plan == Some(assignment.plan);
         let plan = published.plan(cluster).filter(|_| !holds);
         let inline = match plan {
-            Some(plan) => self.inline(held.plan, assignment.plan, plan)?.to_vec(),
-            None => Vec::new(),
+            Some(plan) => Inline::clone(&*self.inline(held.plan, assignment.plan, plan)?),
+            None => Inline::default(),
         };
         let lacks = usize::try_from(held.root).unwrap_or(usize::MAX).min(published.roots.len());
-        Ok(Some(Offer {
+        let offer = Offer {
             roots: published.roots[lacks..].to_vec(),
             head: published.envelope.clone(),
             assignment: bytes,
             proof,
             plan: plan.map(|plan| plan.to_bytes()),
-            inline,
-        }))
+            inline: inline.items,
+        };
+        Ok(Some(Made { offer, objects: inline.objects }))
     }
 
-    /// Everything below a plan: indexes and objects. Empty if the plan is not known any more.
-    pub fn reachable(&self, plan: Digest) -> Result<Arc<HashSet<Digest>>, ContentError> {
+    /// A plan and everything below it. Empty if the plan is not known any more.
+    pub fn reachable(&self, plan: Digest) -> Result<Arc<HashMap<Digest, Kind>>, ContentError> {
         let Some(parsed) = self.plan(&plan)? else { return Ok(Arc::default()) };
         self.reachable.get(plan, || {
-            let mut all = HashSet::from([plan]);
+            let mut all = HashMap::from([(plan, Kind::Plan)]);
             for bundle in &parsed.bundles {
-                all.insert(bundle.digest);
+                all.insert(bundle.digest, Kind::Index);
                 let index = self.index(&bundle.digest)?;
-                all.extend(index.iter().flat_map(BundleIndex::entries).map(|entry| entry.sha256));
+                let objects = index.iter().flat_map(BundleIndex::entries);
+                all.extend(objects.map(|entry| (entry.sha256, Kind::Object)));
             }
             Ok(all)
         })
     }
 
     /// What the new plan has beyond the old one, as far as it may be sent along.
-    fn inline(&self, old: Option<Digest>, new: Digest, plan: &Plan) -> Result<Arc<Vec<Item>>, ContentError> {
+    fn inline(&self, old: Option<Digest>, new: Digest, plan: &Plan) -> Result<Arc<Inline>, ContentError> {
         self.inline.get((old, new), || {
             let old = old.map(|old| self.plan(&old)).transpose()?.flatten().unwrap_or_default();
             let before: BTreeMap<_, _> =
                 old.bundles.iter().map(|bundle| (bundle.id(), bundle.digest)).collect();
-            let (mut items, mut sent, mut room) = (Vec::new(), HashSet::new(), limits::INLINE_BYTES);
+            let (mut inline, mut sent, mut room) = (Inline::default(), HashSet::new(), limits::INLINE_BYTES);
             for bundle in &plan.bundles {
                 let was = before.get(&bundle.id());
                 if was == Some(&bundle.digest) {
@@ -107,12 +126,13 @@ impl Offers {
                     match room.checked_sub(bytes.len() + ITEM_OVERHEAD) {
                         Some(rest) => room = rest,
                         // The spoke asks for the rest; a large remainder is faster as a stream of its own.
-                        None => return Ok(items),
+                        None => return Ok(inline),
                     }
-                    items.push(Item { digest, bytes });
+                    inline.items.push(Item { digest, bytes });
+                    inline.objects += usize::from(digest != bundle.digest);
                 }
             }
-            Ok(items)
+            Ok(inline)
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 use rimward_proto::convert;
-use rimward_proto::session::{Ack, AckKind, Hello, HubMessage, Offer, PROTOCOL, SpokeMessage};
+use rimward_proto::session::{Ack, AckKind, Hello, HubMessage, PROTOCOL, SpokeMessage};
 use rimward_proto::wire::{HubFrame, SpokeFrame, spoke_frame};
 use rimward_proto::{ClusterName, Digest, limits};
 use tokio::sync::mpsc;
@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::ingest;
-use super::offer::{Held, Offers};
+use super::offer::{Held, Made, Offers};
 use super::registry::Ticket;
+use super::sent::Kind;
 use crate::core::world::Published;
 use crate::sign::SignError;
 use crate::state::{State, causes};
@@ -170,13 +171,17 @@ impl Stream {
         let held = Held { plan: known.plan, root: known.root };
         let (offers, published, cluster) = (self.offers.clone(), published.clone(), self.cluster.clone());
         let made = tokio::task::spawn_blocking(move || offers.make(&published, &cluster, held)).await;
-        let offer: Option<Offer> =
+        let made: Option<Made> =
             made.map_err(|_| Status::internal("making the offer failed"))?.map_err(|error| {
                 tracing::error!(error = causes(&error), "content cannot be read");
                 Status::internal("content cannot be read")
             })?;
-        let Some(offer) = offer else { return Ok(()) };
+        let Some(Made { offer, objects }) = made else { return Ok(()) };
         known.root += offer.roots.len() as u64;
+        let (plans, indexes) = (usize::from(offer.plan.is_some()), offer.inline.len() - objects);
+        for (kind, count) in [(Kind::Plan, plans), (Kind::Index, indexes), (Kind::Object, objects)] {
+            self.state.sent.add(kind, count);
+        }
         self.say(HubMessage::Offer(Box::new(offer))).await
     }
 

@@ -248,7 +248,8 @@ impl Service {
         };
         let below = [offered, held].into_iter().flatten().map(|plan| self.offers.reachable(plan));
         let below = below.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        if let Some(foreign) = digests.iter().find(|digest| !below.iter().any(|plan| plan.contains(digest))) {
+        let kind = |digest: &Digest| below.iter().find_map(|plan| plan.get(digest)).copied();
+        if let Some(foreign) = digests.iter().find(|digest| kind(digest).is_none()) {
             let message = format!("asked for content that is not in its plans: {foreign}");
             tracing::warn!(%cluster, "{message}");
             self.state.event("ForeignContent", Some(cluster), message, "");
@@ -260,6 +261,9 @@ impl Service {
             let item = convert::content_to_wire(Item { digest: *digest, bytes });
             if items.blocking_send(Ok(item)).is_err() {
                 break;
+            }
+            if let Some(kind) = kind(digest) {
+                self.state.sent.add(kind, 1);
             }
         }
         Ok(())

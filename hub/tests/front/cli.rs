@@ -1,8 +1,7 @@
 //! `rimward get`, `describe` and `status` against a live hub: tables as in the
 //! manual, JSON as the API has it.
 
-use std::io::{BufRead, BufReader};
-use std::time::{Duration, Instant};
+use std::io::BufRead;
 
 use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
@@ -10,7 +9,8 @@ use rimward_hub::core::world::World;
 use rimward_proto::report::State;
 use serde_json::Value;
 
-use crate::cli_hub::LiveHub;
+use crate::api::timeless;
+use crate::cli_hub::{LiveHub, SOON};
 use crate::fixture::*;
 
 fn fleet() -> World {
@@ -65,17 +65,12 @@ async fn json_is_the_answer_of_the_api_and_yaml_means_the_same() {
     for (kind, path) in
         [("clusters", "/clusters"), ("apps", "/apps"), ("drift", "/drift"), ("holds", "/holds")]
     {
-        let (_, mut expected) = hub.server.get(path).await;
-        let mut json: Value = serde_json::from_str(&hub.run(&["get", kind, "-o", "json"]).await.out).unwrap();
-        let mut yaml: Value = serde_yaml::from_str(&hub.run(&["get", kind, "-o", "yaml"]).await.out).unwrap();
-        for value in [&mut expected, &mut json, &mut yaml] {
-            value["asOf"] = Value::Null;
-        }
-        if kind == "holds" || kind == "drift" || kind == "clusters" {
-            assert_eq!(json, expected, "{kind}");
-            assert_eq!(yaml, expected, "{kind}");
-        }
-        assert_eq!(json["items"][0]["name"], expected["items"][0]["name"]);
+        let expected = timeless(hub.server.get(path).await.1);
+        let json: Value = serde_json::from_str(&hub.run(&["get", kind, "-o", "json"]).await.out).unwrap();
+        let yaml: Value = serde_yaml::from_str(&hub.run(&["get", kind, "-o", "yaml"]).await.out).unwrap();
+        assert_eq!(timeless(json), expected, "{kind}");
+        assert_eq!(timeless(yaml), expected, "{kind}");
+        assert!(!expected["items"].as_array().unwrap().is_empty(), "{kind}");
     }
     let wide = hub.run(&["get", "clusters", "-o", "wide"]).await.out;
     assert!(
@@ -141,46 +136,37 @@ async fn status_says_what_is_wrong_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn drift_is_followed_within_two_hundred_milliseconds() {
+async fn drift_is_followed() {
     let hub = LiveHub::start(fleet());
-    let mut child = hub.spawn(&["get", "drift", "-w"]);
-    let server = hub.server.clone();
-    let out = child.stdout.take().unwrap();
-    let took = tokio::task::spawn_blocking(move || {
-        let mut lines = BufReader::new(out).lines();
-        assert!(lines.next().unwrap().unwrap().contains("Reverted 40ms"));
-        // What was there is out; the stream opens right after.
-        std::thread::sleep(Duration::from_millis(300));
-        let started = Instant::now();
+    let mut running = hub.spawn(&["get", "drift", "-w"]);
+    let (server, out) = (hub.server.clone(), running.out());
+    let follow = tokio::task::spawn_blocking(move || {
+        let mut lines = out.lines().map(Result::unwrap);
+        let first = lines.next().unwrap();
         let mut second = drift("d2", Timestamp::now());
         second.manager = "kubectl-edit".into();
+        // Whether the stream is open by now or not: it goes on where the list ended.
         server.change(|world| world.drift.push_back((cluster("eu-1"), second)));
-        assert!(lines.next().unwrap().unwrap().contains("kubectl-edit"));
-        started.elapsed()
+        [first, lines.next().unwrap()]
     });
-    let took = took.await.unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(took < Duration::from_millis(200), "{took:?}");
+    let lines = tokio::time::timeout(SOON, follow).await.expect("both lines in time").unwrap();
+    assert!(lines[0].contains("Reverted 40ms") && lines[1].contains("kubectl-edit"), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_list_prints_what_changes() {
     let hub = LiveHub::start(fleet());
-    let mut child = hub.spawn(&["get", "clusters", "-w"]);
-    let server = hub.server.clone();
-    let out = child.stdout.take().unwrap();
+    let mut running = hub.spawn(&["get", "clusters", "-w"]);
+    let (server, out) = (hub.server.clone(), running.out());
     let lines = tokio::task::spawn_blocking(move || {
-        let mut lines = BufReader::new(out).lines().map(Result::unwrap);
+        let mut lines = out.lines().map(Result::unwrap);
         let mut seen: Vec<String> = lines.by_ref().take(3).collect();
         server.change(|_| {});
         server.change(|world| world.clusters.get_mut(&cluster("us-1")).unwrap().connected = true);
         seen.extend(lines.next());
         seen
     });
-    let lines = lines.await.unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let lines = tokio::time::timeout(SOON, lines).await.expect("all lines in time").unwrap();
     assert!(lines[0].starts_with("NAME") && lines[2].starts_with("us-1  Offline"), "{lines:?}");
     assert!(lines[3].starts_with("us-1  Ready"), "only what changed: {lines:?}");
 }

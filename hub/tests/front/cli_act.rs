@@ -1,13 +1,13 @@
 //! `rimward wait`, `reconcile`, `approve` and `enroll` against a live hub.
 
+use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
 use rimward_proto::report::State;
 
-use crate::cli_hub::{LiveHub, token};
+use crate::cli_hub::{LiveHub, SOON, says, token};
 use crate::fixture::*;
 
 const NEWER: &str = "abcdef1000000000000000000000000000000000";
@@ -17,18 +17,22 @@ async fn wait_ends_when_it_is_ready_and_says_what_it_waits_for() {
     let mut world = world(Timestamp::now());
     world.clusters.get_mut(&cluster("eu-1")).unwrap().connected = false;
     let hub = LiveHub::start(world);
-    let server = hub.server.clone();
-    let later = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+    let (server, mut running) = (hub.server.clone(), hub.spawn(&["wait", "app/payments/web"]));
+    let (mut out, mut err) = (running.out(), running.err());
+    let waited = tokio::task::spawn_blocking(move || {
+        let first = says(&mut err, "waiting: ");
         server.change(|world| world.clusters.get_mut(&cluster("eu-1")).unwrap().connected = true);
+        let mut printed = String::new();
+        out.read_to_string(&mut printed).unwrap();
+        (first, printed)
     });
-    let ran = hub.run(&["wait", "app/payments/web"]).await;
-    later.await.unwrap();
-    assert_eq!((ran.code, ran.out.as_str()), (0, "app/payments/web is Ready at 9f2c1ab on 2 clusters\n"));
+    let (first, printed) = tokio::time::timeout(SOON, waited).await.expect("it ends in time").unwrap();
     assert!(
-        ran.err.starts_with("waiting: app/payments/web is Offline: NoStream: 1 of 2 clusters: eu-1"),
-        "{ran:?}"
+        first.starts_with("waiting: app/payments/web is Offline: NoStream: 1 of 2 clusters: eu-1"),
+        "{first}"
     );
+    assert_eq!(printed, "app/payments/web is Ready at 9f2c1ab on 2 clusters\n");
+    assert_eq!(running.code(), Some(0));
     let ran = hub.run(&["wait", "cluster/eu-1", "-q"]).await;
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""));
     assert_eq!(hub.run(&["wait", "source/fleet", "--for=Held", "--timeout", "1s"]).await.code, 3);
@@ -161,15 +165,14 @@ fn a_wait_outlives_a_restart_of_the_hub() {
     us_offline(&mut world, Timestamp::now());
     let first = tokio::runtime::Runtime::new().unwrap();
     let hub = first.block_on(async { LiveHub::start(world) });
-    let child = hub.spawn(&["wait", "app/payments/web"]);
-    std::thread::sleep(Duration::from_millis(700));
+    let mut running = hub.spawn(&["wait", "app/payments/web"]);
+    let mut err = running.err();
+    says(&mut err, "waiting: ");
     first.shutdown_background();
-    std::thread::sleep(Duration::from_millis(300));
+    says(&mut err, "the hub went away; trying again");
     let second = tokio::runtime::Runtime::new().unwrap();
     let _hub =
         second.block_on(async { LiveHub::start_in(hub.folder.clone(), self::world(Timestamp::now())) });
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("the hub went away; trying again\nconnected again\n"), "{said}");
+    says(&mut err, "connected again");
+    assert_eq!(running.code(), Some(0));
 }

@@ -1,10 +1,11 @@
 //! A hub in this process behind a real socket, and the real command run against
 //! it.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rimward_hub::core::world::World;
 use rimward_hub::handle::{Action, ActionError};
@@ -13,6 +14,9 @@ use rimward_proto::token::Token;
 use tempfile::TempDir;
 
 use crate::api::Server;
+
+/// Plenty for anything here, also on a machine that is busy.
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A running hub. Its tasks answer everything with success, and remember it.
 pub struct LiveHub {
@@ -55,10 +59,45 @@ impl LiveHub {
         tokio::task::spawn_blocking(move || finish(command, "")).await.unwrap()
     }
 
-    /// Starts the command, its output piped.
-    pub fn spawn(&self, args: &[&str]) -> std::process::Child {
-        command(&self.socket, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    /// Starts the command.
+    pub fn spawn(&self, args: &[&str]) -> Running {
+        let mut command = command(&self.socket, args);
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
+}
+
+/// A command that runs; killed when the value is dropped, hence also when its test fails.
+pub struct Running(Child);
+
+impl Running {
+    /// What it prints. Once.
+    pub fn out(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.0.stdout.take().unwrap())
+    }
+
+    /// What it says. Once.
+    pub fn err(&mut self) -> BufReader<ChildStderr> {
+        BufReader::new(self.0.stderr.take().unwrap())
+    }
+
+    /// Waits for its end.
+    pub fn code(mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads what is said up to the line that begins so.
+pub fn says(said: &mut BufReader<ChildStderr>, start: &str) -> String {
+    let found = said.lines().map(Result::unwrap).find(|line| line.starts_with(start));
+    found.unwrap_or_else(|| panic!("it ended without {start:?}"))
 }
 
 /// A token of the right form; of no use anywhere.

@@ -155,7 +155,7 @@ async fn a_head_is_renewed_with_the_same_seq() {
     reconcile(&handle, vec![]).await.unwrap();
     let first = published(&hub).head.clone();
     let mut changes = hub.state.published.subscribe();
-    tokio::time::timeout(Duration::from_secs(3), changes.changed()).await.unwrap().unwrap();
+    tokio::time::timeout(SOON, changes.changed()).await.unwrap().unwrap();
     let renewed = published(&hub).head.clone();
     assert_eq!((renewed.seq, renewed.tree), (first.seq, first.tree));
     assert!(renewed.expires > first.expires);

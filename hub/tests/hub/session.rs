@@ -2,6 +2,7 @@
 //! fetched, and what raises `Ahead`.
 
 use super::support::{Hub, Identity, SOON, code, uid};
+use rimward_hub::session::Kind;
 use rimward_proto::bundle::{BundleIndex, IndexEntry};
 use rimward_proto::convert;
 use rimward_proto::envelope::Envelope;
@@ -159,8 +160,15 @@ async fn an_offer_verifies_brings_only_what_is_new_and_renews() {
     hub.publish(&[("eu-1", &two)], &[b"z", &two_index]);
     let offer = talk.offer().await;
     let sent: Vec<_> = offer.inline.iter().map(|item| item.bytes.clone()).collect();
-    assert_eq!(sent, [two_index, b"z".to_vec()], "x is there already");
+    assert_eq!(sent, [two_index.clone(), b"z".to_vec()], "x is there already");
     assert!(offer.roots.is_empty(), "the root was sent once");
+    assert_eq!(fetch(&hub, &spoke, &[Digest::of(b"x"), Digest::of(&two_index)]).await.unwrap().len(), 2);
+    let sent = [Kind::Plan, Kind::Index, Kind::Object].map(|kind| hub.state.sent.count(kind));
+    assert_eq!(
+        sent,
+        [2, 3, 4],
+        "two plans; with each its index, and one was asked for again; x, y, z and x again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! What a tenant needs before anything is applied as it (APPLY rule 10), made as
+//! What a tenant needs before anything is applied as it (apply rule 10), made as
 //! the agent: namespaces, its ServiceAccount, and the RoleBindings that give the
 //! account its role. Reads first, so that nothing missing means nothing written;
 //! an existing namespace is never changed.

@@ -1,5 +1,5 @@
 //! What can go wrong with a call, and how it maps onto the core's closed table
-//! (APPLY rule 14). The table itself is the core's.
+//! (apply rule 14). The table itself is the core's.
 
 use std::time::Duration;
 

@@ -101,19 +101,31 @@ struct Spoke {
 }
 
 async fn link(hub: &Hub, memory: &Memory) -> Spoke {
-    link_after(hub, memory, Duration::ZERO).await
-}
-
-/// A spoke that was enrolled some time ago.
-async fn link_after(hub: &Hub, memory: &Memory, age: Duration) -> Spoke {
     let secret = secret(memory).await;
     let (identity, root) = enrol(hub, &secret).await.unwrap();
-    tokio::time::sleep(age).await;
+    link_as(hub, secret, identity, &root)
+}
+
+/// A spoke with a certificate of that life, and longer ones from its renewal on.
+async fn link_with_life(hub: &Hub, memory: &Memory, life: Duration, expired: bool) -> Spoke {
+    let secret = secret(memory).await;
+    hub.set_life(life);
+    let (identity, root) = enrol(hub, &secret).await.unwrap();
+    hub.set_life(Duration::from_secs(3600));
+    // Certificates are good to the end of their last second.
+    let over = identity.check().unwrap().not_after + jiff::SignedDuration::from_secs(1);
+    while expired && jiff::Timestamp::now() <= over {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    link_as(hub, secret, identity, &root)
+}
+
+fn link_as(hub: &Hub, secret: Arc<SecretStore>, identity: Identity, root: &[u8]) -> Spoke {
     let config = "apiVersion: rimward.dev/v1alpha1\nkind: SpokeConfig\nhub: h:1\ncluster: eu-1\n\
                   reconnect: {min: 20ms, max: 50ms}\n";
     let config = Arc::new(ArcSwap::from_pointee(SpokeConfig::parse(config, "f").unwrap()));
     let (sender, inputs) = mpsc::channel(16);
-    let bundle = crate::reconcile::effects::ca_bundle(&root).unwrap();
+    let bundle = crate::reconcile::effects::ca_bundle(root).unwrap();
     let (outbox, metrics) = (Arc::new(Outbox::default()), Arc::new(Metrics::new()));
     let channel = Arc::new(watch::channel(None).0);
     let (bundle, ca_bundle) = watch::channel(bundle);
@@ -213,13 +225,8 @@ async fn fetched_content_is_checked_and_kept() {
 #[tokio::test]
 async fn an_expired_certificate_is_renewed_and_a_lost_answer_asked_for_again() {
     let (hub, memory) = (Hub::start().await, Memory::default());
-    hub.set_life(Duration::from_secs(1));
     *hub.shared.lose.lock().unwrap() = 1;
-    let age = Duration::from_millis(2500);
-    let (mut spoke, ()) = tokio::join!(link_after(&hub, &memory, age), async {
-        tokio::time::sleep(age / 2).await;
-        hub.set_life(Duration::from_secs(3600));
-    });
+    let mut spoke = link_with_life(&hub, &memory, Duration::from_secs(1), true).await;
     assert_eq!(spoke.event().await, Event::Connected);
     let renewals = hub.shared.renewals.lock().unwrap().clone();
     assert_eq!(renewals.len(), 2);
@@ -233,10 +240,8 @@ async fn an_expired_certificate_is_renewed_and_a_lost_answer_asked_for_again() {
 #[tokio::test]
 async fn a_certificate_is_renewed_at_half_its_life_and_taken_into_use() {
     let (hub, memory) = (Hub::start().await, Memory::default());
-    hub.set_life(Duration::from_secs(4));
-    let mut spoke = link(&hub, &memory).await;
+    let mut spoke = link_with_life(&hub, &memory, Duration::from_secs(4), false).await;
     assert_eq!(spoke.event().await, Event::Connected);
-    hub.set_life(Duration::from_secs(3600));
     assert_eq!(spoke.event().await, Event::Disconnected);
     assert_eq!(spoke.event().await, Event::Connected);
     assert_eq!(hub.shared.renewals.lock().unwrap().len(), 1);

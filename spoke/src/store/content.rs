@@ -27,7 +27,7 @@ pub enum ContentError {
     /// No such content.
     #[error("content {0} is not there")]
     Missing(Digest),
-    /// The bytes do not have the digest they came or were stored under: TRUST row 18.
+    /// The bytes do not have the digest they came or were stored under: trust row 18.
     #[error("content {0} does not have its digest")]
     Corrupt(Digest),
     /// The filesystem refuses.
