@@ -112,7 +112,8 @@ pub struct Webhook {
 impl Webhook {
     /// Starts one that allows everything.
     pub fn start() -> Result<Self> {
-        let shared = Arc::new(Shared { script: Mutex::new(Arc::new(|_| Verdict::Allow)), seen: Mutex::default() });
+        let shared =
+            Arc::new(Shared { script: Mutex::new(Arc::new(|_| Verdict::Allow)), seen: Mutex::default() });
         let routes = Router::new().route(PATH, post(review)).with_state(Arc::clone(&shared));
         Ok(Self { server: HttpsServer::start("admission-webhook", routes)?, shared })
     }

@@ -53,7 +53,8 @@ async fn pass_on(
     body: Bytes,
 ) -> Option<Response<Body>> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder().method(method).uri(path).body(kube::client::Body::from(body)).ok()?;
+    let mut request =
+        Request::builder().method(method).uri(path).body(kube::client::Body::from(body)).ok()?;
     *request.headers_mut() = headers;
     HOP_BY_HOP.iter().for_each(|name| drop(request.headers_mut().remove(name)));
     let response = shared.upstream.send(request).await.ok()?;

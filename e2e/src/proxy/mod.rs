@@ -170,7 +170,8 @@ fn impatient(handled: &[Handled]) -> Vec<Handled> {
     for (i, refused) in handled.iter().enumerate() {
         let Fault::TooMany(seconds) = refused.fault else { continue };
         let until = refused.at + Duration::from_secs(seconds);
-        let early = handled[i + 1..].iter().find(|later| later.at < until && same(&later.asked, &refused.asked));
+        let early =
+            handled[i + 1..].iter().find(|later| later.at < until && same(&later.asked, &refused.asked));
         found.extend(early.cloned());
     }
     found
@@ -204,7 +205,8 @@ mod tests {
             fault,
             at: start + Duration::from_millis(millis),
         };
-        let patient = [at(0, "PATCH", Fault::TooMany(1)), at(500, "GET", Fault::None), at(1000, "PATCH", Fault::None)];
+        let patient =
+            [at(0, "PATCH", Fault::TooMany(1)), at(500, "GET", Fault::None), at(1000, "PATCH", Fault::None)];
         assert_eq!(impatient(&patient).len(), 0);
         let early = [at(0, "PATCH", Fault::TooMany(1)), at(999, "PATCH", Fault::None)];
         assert_eq!(impatient(&early).len(), 1);

@@ -56,7 +56,10 @@ impl Watched {
     fn look(&self, name: &str, log: &str) -> Result<()> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_spoke = Audit::parse_where(log, is_bare_line)?.user(SPOKE_ACCOUNT);
-        ensure!(!known.joined || of_spoke.count() > 0, "the spoke of {name} asked nothing as {SPOKE_ACCOUNT}");
+        ensure!(
+            !known.joined || of_spoke.count() > 0,
+            "the spoke of {name} asked nothing as {SPOKE_ACCOUNT}"
+        );
         let bare = bare(of_spoke).filter(|event| !known.forgiven.contains(event));
         ensure!(bare.count() == 0, "{name}: asked about tenants' objects without impersonation:\n{bare}");
         Ok(())
@@ -140,7 +143,9 @@ mod tests {
         let own = line("list", "namespaces", "") + &line("create", "rolebindings", "");
         let tenants = line("patch", "configmaps", r#","impersonatedUser":{"username":"t"}"#);
         assert!(watched.look("eu-1", &(own.clone() + &tenants)).is_ok());
-        for (verb, resource) in [("get", "configmaps"), ("patch", "serviceaccounts"), ("delete", "namespaces")] {
+        for (verb, resource) in
+            [("get", "configmaps"), ("patch", "serviceaccounts"), ("delete", "namespaces")]
+        {
             let error = watched.look("eu-1", &(own.clone() + &line(verb, resource, ""))).unwrap_err();
             assert!(error.to_string().contains("without impersonation"), "{error}");
         }

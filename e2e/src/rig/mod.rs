@@ -6,6 +6,7 @@ mod admission;
 mod apply;
 mod audit;
 pub mod files;
+mod history;
 mod hub;
 pub mod live;
 mod said;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 pub use apply::apply_yaml;
 pub use audit::SPOKE_ACCOUNT;
+pub use history::History;
 pub use hub::HubProcess;
 pub use said::Said;
 pub use site::Site;

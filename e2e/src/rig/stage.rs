@@ -46,7 +46,8 @@ impl Stage {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.left = state.left.saturating_sub(1);
         let start = Instant::now();
-        let standing = state.rig.get_or_insert_with(|| begin(self.start).map_err(|error| format!("{error:?}")));
+        let standing =
+            state.rig.get_or_insert_with(|| begin(self.start).map_err(|error| format!("{error:?}")));
         let result = match standing {
             Ok(Standing { rig, runtime }) => runtime.block_on(async {
                 println!("on stage after {:.1} s", start.elapsed().as_secs_f64());
