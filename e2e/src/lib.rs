@@ -15,6 +15,7 @@
 //! # drop((cluster, commit)); Ok(()) }
 //! ```
 
+pub mod admission;
 pub mod assets;
 pub mod bench;
 pub mod collector;
@@ -22,9 +23,11 @@ pub mod control_plane;
 pub mod daemon;
 pub mod demo;
 pub mod git;
+mod https;
 pub mod pki;
 pub mod port;
 pub mod process;
 mod progress;
+pub mod proxy;
 pub mod rig;
 pub mod scratch;

@@ -250,7 +250,7 @@ async fn other_tenant(rig: &mut Rig) -> Result<()> {
 }
 
 /// The proof that `assert_impersonated` can fail: one bare request, made here with the spoke's own token. One whose
-/// impersonation is refused is none.
+/// impersonation is refused is none. The look at the log at the rig's end is told of it.
 async fn bare_is_seen(rig: &mut Rig) -> Result<()> {
     let site = &mut rig.sites[0];
     let token = site.plane().kubeconfig_for_service_account("rimward-system", "rimward-spoke").await?;
@@ -262,5 +262,7 @@ async fn bare_is_seen(rig: &mut Rig) -> Result<()> {
     ensure!(site.plane().kubectl(&get).is_err(), "it reads objects as itself");
     let seen = site.assert_impersonated().await;
     ensure!(seen.is_err_and(|error| error.to_string().contains("configmaps")), "it was not seen");
+    let forgiven = site.forgive_bare().await?;
+    ensure!(forgiven.count() == 1 && forgiven.events[0].user_agent.starts_with("kubectl"), "{forgiven}");
     Ok(())
 }

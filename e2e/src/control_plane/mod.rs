@@ -59,6 +59,9 @@ pub struct Pids {
     pub controller_manager: Option<u32>,
 }
 
+/// Looks at the text of an audit log.
+type LastLook = Box<dyn FnOnce(&str) -> Result<()> + Send + Sync>;
+
 /// A running control plane. Dropping it ends its processes, which takes up to
 /// a few seconds and blocks, and removes its folder.
 pub struct ControlPlane {
@@ -71,6 +74,7 @@ pub struct ControlPlane {
     options: Options,
     files: Files,
     config: Config,
+    last_look: Option<LastLook>,
     _scratch: Option<Scratch>,
 }
 
@@ -172,6 +176,11 @@ impl ControlPlane {
 
     /// The audit log so far: every request that was answered before the call.
     pub async fn audit(&self) -> Result<Audit> {
+        self.audit_where(|_| true).await
+    }
+
+    /// As [`ControlPlane::audit`], of the lines that `wanted` takes: of a long log most need not be read as JSON.
+    pub async fn audit_where(&self, wanted: impl Fn(&str) -> bool) -> Result<Audit> {
         // The log is written beside the answer, not before it. So ask for
         // something unmistakable and wait until that is in the log.
         let mark = format!("/version?mark={}", uuid::Uuid::now_v7());
@@ -183,7 +192,7 @@ impl ControlPlane {
             let settled =
                 (text.lines().rev()).any(|line| line.contains(&mark) && line.contains("ResponseComplete"));
             if settled && text.ends_with('\n') {
-                return Ok(Audit::parse(&text)?.filter(|event| event.uri != mark));
+                return Ok(Audit::parse_where(&text, wanted)?.filter(|event| event.uri != mark));
             }
             if start.elapsed() > AUDIT_LAG {
                 bail!("the audit log does not show {mark} after {AUDIT_LAG:?}");
@@ -215,6 +224,31 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Has `check` look at the whole audit log when this control plane has stopped. What it finds is the error of
+    /// [`ControlPlane::stop`]; on a drop it is a panic, so that no test passes over it.
+    pub fn at_end(&mut self, check: impl FnOnce(&str) -> Result<()> + Send + Sync + 'static) {
+        self.last_look = Some(Box::new(check));
+    }
+
+    /// Stops it for good.
+    pub fn stop(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        // Clients before servers, or each would wait for the next. Errors
+        // have nobody to go to; each value kills on its own drop as well.
+        if let Some(manager) = &mut self.controller_manager {
+            let _ = manager.kill();
+        }
+        if let Some(server) = &mut self.apiserver {
+            let _ = server.terminate(APISERVER_GRACE);
+        }
+        let _ = self.etcd.terminate(ETCD_GRACE);
+        let Some(check) = self.last_look.take() else { return Ok(()) };
+        check(&std::fs::read_to_string(self.files.path(servers::AUDIT_LOG)).context("the audit log")?)
+    }
+
     /// Starts it again, on the same port, and waits until it is ready.
     pub async fn start_apiserver(&mut self) -> Result<()> {
         if self.apiserver.is_none() {
@@ -229,15 +263,13 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        // Clients before servers, or each would wait for the next. Errors
-        // have nobody to go to; each value kills on its own drop as well.
-        if let Some(manager) = &mut self.controller_manager {
-            let _ = manager.kill();
+        let Err(error) = self.end() else { return };
+        // A test that fails already keeps its own reason.
+        if std::thread::panicking() {
+            eprintln!("{error:?}");
+        } else {
+            panic!("{error:?}");
         }
-        if let Some(server) = &mut self.apiserver {
-            let _ = server.terminate(APISERVER_GRACE);
-        }
-        let _ = self.etcd.terminate(ETCD_GRACE);
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) async fn start(options: Options) -> Result<ControlPlane> {
         options,
         files,
         config,
+        last_look: None,
         _scratch: scratch,
     };
     finish(&mut plane).await?;

@@ -8,7 +8,6 @@ mod cgi;
 mod command;
 mod repo;
 mod server;
-mod tls;
 
 pub use command::isolated;
 pub use repo::GitRepo;

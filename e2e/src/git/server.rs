@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::cgi;
 use super::repo::GitRepo;
-use super::tls::TlsListener;
+use crate::https::TlsListener;
 use crate::pki::{Authority, Identity};
 use crate::port::Port;
 use crate::scratch::Scratch;

@@ -80,6 +80,18 @@ impl Site {
         self.send("PATCH", &uri, "application/merge-patch+json", patch).await
     }
 
+    /// Puts `object` in the place of what is there, the way `kubectl replace` does.
+    pub async fn replace(&self, path: &str, manager: &str, object: &Value) -> Result<Value> {
+        let uri = format!("{path}?fieldManager={manager}");
+        self.send("PUT", &uri, "application/json", object).await
+    }
+
+    /// Makes `object` in the collection at `path`.
+    pub async fn create(&self, path: &str, manager: &str, object: &Value) -> Result<Value> {
+        let uri = format!("{path}?fieldManager={manager}");
+        self.send("POST", &uri, "application/json", object).await
+    }
+
     /// Server-side apply as `manager`, forced.
     pub async fn apply(&self, path: &str, manager: &str, object: &Value) -> Result<Value> {
         let uri = format!("{path}?fieldManager={manager}&force=true");

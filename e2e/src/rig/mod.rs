@@ -2,15 +2,18 @@
 //! its spokes, all the real programs, in a few lines of a test.
 
 mod admin;
+mod admission;
 mod apply;
 mod audit;
 pub mod files;
+mod history;
 mod hub;
 pub mod live;
 mod metrics;
 mod said;
 pub(crate) mod site;
 mod spoke;
+mod stage;
 mod story;
 mod unpack;
 pub mod wire;
@@ -24,10 +27,12 @@ use serde_json::Value;
 
 pub use apply::apply_yaml;
 pub use audit::SPOKE_ACCOUNT;
+pub use history::History;
 pub use hub::HubProcess;
 pub use said::Said;
 pub use site::Site;
 pub use spoke::SpokeProcess;
+pub use stage::Stage;
 pub use story::Story;
 
 use crate::control_plane::{ControlPlane, Options};
@@ -63,14 +68,32 @@ impl Rig {
 
     /// As [`Rig::start`], with these control planes.
     pub async fn start_with(clusters: &[&str], options: Options) -> Result<Self> {
-        let planes = ControlPlane::start_many(clusters.len(), options).await?;
         let mut rig = Self::hub_only().await?;
-        rig.fleet.commit(&[("clusters.yaml", Some(&files::clusters(clusters)))], "clusters")?;
-        rig.reconcile().await?;
-        for (name, plane) in clusters.iter().zip(planes) {
+        for (name, plane) in rig.planes(clusters, options).await? {
             rig.join(Site::own(name, plane).await?).await?;
         }
         Ok(rig)
+    }
+
+    /// As [`Rig::start`], each spoke behind a proxy that makes faults when told to.
+    pub async fn start_behind_proxies(clusters: &[&str]) -> Result<Self> {
+        let mut rig = Self::hub_only().await?;
+        for (name, plane) in rig.planes(clusters, Options::default()).await? {
+            rig.join(Site::behind_a_proxy(name, plane).await?).await?;
+        }
+        Ok(rig)
+    }
+
+    /// Control planes for clusters that the fleet knows then.
+    async fn planes<'a>(
+        &self,
+        clusters: &[&'a str],
+        options: Options,
+    ) -> Result<Vec<(&'a str, ControlPlane)>> {
+        let planes = ControlPlane::start_many(clusters.len(), options).await?;
+        self.fleet.commit(&[("clusters.yaml", Some(&files::clusters(clusters)))], "clusters")?;
+        self.reconcile().await?;
+        Ok(clusters.iter().copied().zip(planes).collect())
     }
 
     /// A hub and a Git server with an empty fleet repo; no clusters yet.

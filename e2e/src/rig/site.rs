@@ -4,14 +4,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
 use super::apply::apply_yaml;
+use super::audit::Watched;
 use super::{HubProcess, SpokeProcess, eventually, item};
 use crate::control_plane::ControlPlane;
+use crate::proxy::FaultProxy;
 
 /// Seconds the spoke's ServiceAccount token is good for: longer than any test or demo.
 const TOKEN_SECONDS: i64 = 24 * 3600;
@@ -22,18 +26,30 @@ pub struct Site {
     pub name: String,
     /// Appended to the spoke's configuration; set it before the site joins.
     pub more_config: String,
+    pub(super) watched: Watched,
+    // In this order they end: who asks before who is asked.
     spoke: Option<SpokeProcess>,
+    proxy: Option<FaultProxy>,
     plane: Option<ControlPlane>,
     kubeconfig: PathBuf,
     client: Client,
 }
 
 impl Site {
-    /// A cluster on a control plane of our own.
-    pub async fn own(name: &str, plane: ControlPlane) -> Result<Self> {
+    /// A cluster on a control plane of our own. At its end it is seen whether the spoke asked anything about a tenant's
+    /// object under its own name.
+    pub async fn own(name: &str, mut plane: ControlPlane) -> Result<Self> {
         let kubeconfig = plane.kubeconfig();
         let site = Self::of(name, &kubeconfig).await?;
-        Ok(Self { plane: Some(plane), ..site })
+        let watched = Watched::begin(&mut plane, name);
+        Ok(Self { plane: Some(plane), watched, ..site })
+    }
+
+    /// As [`Site::own`], the spoke behind a proxy that makes faults when told to.
+    pub async fn behind_a_proxy(name: &str, plane: ControlPlane) -> Result<Self> {
+        let site = Self::own(name, plane).await?;
+        let proxy = FaultProxy::start(&site.kubeconfig).await?;
+        Ok(Self { proxy: Some(proxy), ..site })
     }
 
     /// A cluster that is already there; the kubeconfig's current context must be an admin's.
@@ -41,7 +57,9 @@ impl Site {
         Ok(Self {
             name: name.to_owned(),
             more_config: String::new(),
+            watched: Watched::default(),
             spoke: None,
+            proxy: None,
             plane: None,
             kubeconfig: kubeconfig.to_owned(),
             client: client(kubeconfig).await?,
@@ -63,6 +81,16 @@ impl Site {
         self.plane.as_mut().expect("only asked of sites made by Site::own")
     }
 
+    /// The proxy that the spoke goes through, when there is one.
+    pub fn proxy(&self) -> &FaultProxy {
+        self.proxy.as_ref().expect("only asked of sites made by Site::behind_a_proxy")
+    }
+
+    /// Whether the spoke goes through a proxy.
+    pub fn has_proxy(&self) -> bool {
+        self.proxy.is_some()
+    }
+
     /// The spoke; there is one once the site has joined.
     pub fn spoke(&mut self) -> &mut SpokeProcess {
         self.spoke.as_mut().expect("only asked of sites that joined")
@@ -81,6 +109,7 @@ impl Site {
         let mut spoke = self.spoke_with(hub, folder, &token).await?;
         spoke.start()?;
         self.spoke = Some(spoke);
+        self.watched.joined();
         let connected = eventually("the spoke to be connected", || async {
             let clusters = hub.json(&["get", "clusters"]).await?;
             let seen = item(&clusters, &self.name).is_some_and(|c| c["state"] == "Ready");
@@ -115,6 +144,13 @@ impl Site {
         let users = config["users"].as_array_mut().context("the kubeconfig has no users")?;
         for user in users {
             user["user"] = serde_json::json!({ "token": token });
+        }
+        if let Some(proxy) = &self.proxy {
+            for cluster in config["clusters"].as_array_mut().context("the kubeconfig has no clusters")? {
+                let ca = STANDARD.encode(proxy.ca());
+                cluster["cluster"] =
+                    serde_json::json!({ "server": proxy.url(), "certificate-authority-data": ca });
+            }
         }
         let path = folder.join(format!("{}.kubeconfig", self.name));
         std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
