@@ -319,8 +319,6 @@ fn not_built(bundle: &PlanBundle) -> Option<String> {
         "drift.ignore"
     } else if !bundle.depends_on.is_empty() {
         "dependsOn"
-    } else if !bundle.health.cel.is_empty() {
-        "health.cel"
     } else {
         return None;
     };

@@ -46,6 +46,7 @@ impl State {
         self.plan_tenants();
         self.watches.stale = true;
         self.settle = true;
+        self.rejudge(now);
         self.touch_all(now);
     }
 
@@ -74,6 +75,7 @@ impl State {
                         app: bundle.id.clone(),
                         service_account: service_account.clone(),
                         latch: Latch::Open,
+                        finished: None,
                     };
                     self.ledger.entries.insert(key.clone(), entry);
                     grew = true;

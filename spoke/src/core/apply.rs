@@ -103,6 +103,9 @@ impl State {
     }
 
     fn absent(&mut self, key: &ObjectKey, now: Timestamp) {
+        if self.is_gone_for_good(key) {
+            return;
+        }
         let was_there = self.ledger.entries.get(key).is_some_and(|entry| entry.uid.is_some());
         self.set_uid(key, None);
         let Some(managed) = self.objects.get_mut(key) else { return };
@@ -133,6 +136,9 @@ impl State {
     }
 
     fn terminating(&mut self, key: &ObjectKey, now: Timestamp) {
+        if self.is_gone_for_good(key) {
+            return;
+        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         (managed.must, managed.seen) = (Must::Look, true);
@@ -191,6 +197,9 @@ impl State {
     fn settled(&mut self, key: &ObjectKey, observed: &Observed, digest: Digest, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let base = Base { uid: observed.uid.clone(), digest, fingerprint: observed.fingerprint };
+        if managed.base.as_ref().is_none_or(|before| before.digest != digest || before.uid != base.uid) {
+            managed.restart_clock();
+        }
         if managed.base.as_ref() != Some(&base) {
             managed.base = Some(base);
             self.baselines.change();
@@ -198,9 +207,11 @@ impl State {
         managed.resource_version.clone_from(&observed.resource_version);
         (managed.must, managed.problem, managed.noticed) = (Must::Nothing, None, None);
         (managed.fails, managed.seen) = (0, true);
-        managed.set_health(observed.health.clone(), now);
+        managed.over = false;
+        managed.set_health(observed, now);
         self.health_alarm(key, now);
         self.set_uid(key, Some(&observed.uid));
+        self.note_finished(key, observed, digest);
     }
 
     fn written(
@@ -274,7 +285,8 @@ impl State {
                 return self.not_written(key, error, now);
             }
         };
-        let before = Observed::from_object(&key.group, &key.kind, live);
+        let judge = self.objects.get(key).map(|managed| managed.judge.clone()).unwrap_or_default();
+        let before = Observed::from_object(&judge, &key.group, &key.kind, live);
         let still = self.objects.get(key).and_then(|managed| managed.want.as_ref()).map(|want| want.digest);
         match before {
             Some(before) if still == Some(digest) && drift::is_no_op(&before, live, &dry) => {

@@ -180,6 +180,9 @@ impl State {
                 self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger);
             if ahead { Next::Go(Step::Write(want.digest), rank) } else { Next::Blocked }
         };
+        if managed.over && managed.must == Must::Nothing {
+            return Next::Nothing;
+        }
         match (&managed.must, uid, &managed.base) {
             (Must::Look, _, _) => Next::Go(Step::Look, rank),
             (Must::Verify(live), Some(_), _) => Next::Go(Step::Verify(want.digest, live.clone()), rank),
@@ -259,6 +262,7 @@ impl State {
             key: key.clone(),
             version: version.to_owned(),
             service_account: account.to_owned(),
+            judge: managed.judge.clone(),
         };
         let wanted = |want: &Want| target(&want.version, &want.bundle.plan.service_account);
         let body = |want: &Want| Body { digest: want.body, app: want.bundle.id.clone() };

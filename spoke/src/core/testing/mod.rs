@@ -10,6 +10,9 @@ mod world;
 
 mod cases;
 mod drifting;
+mod explaining;
+mod finished;
+mod health;
 mod property;
 mod pruning;
 mod reports;
