@@ -63,8 +63,10 @@ fn add_version(group: &str, version: APIVersionDiscovery, discovery: &mut Discov
             continue;
         }
         let namespaced = resource.scope.as_deref() == Some("Namespaced");
+        let has_status = resource.subresources.iter().any(|sub| sub.subresource.as_deref() == Some("status"));
         let entry = discovery.kinds.entry((group.to_owned(), kind.clone()));
-        let entry = entry.or_insert_with(|| Kind { namespaced, versions: Vec::new() });
+        let entry = entry.or_insert_with(|| Kind { namespaced, versions: Vec::new(), has_status: false });
+        entry.has_status |= has_status;
         if !entry.versions.contains(&name) {
             entry.versions.push(name.clone());
         }
@@ -83,13 +85,15 @@ mod tests {
                 "scope": scope, "verbs": verbs})
         };
         let all = ["get", "list", "watch", "patch"];
+        let mut with_status = resource("hpas", "HPA", "Namespaced", &all);
+        with_status["subresources"] = json!([{"subresource": "status", "verbs": ["get", "patch", "update"]}]);
         serde_json::from_value(json!([
             {"metadata": {}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
                 resource("configmaps", "ConfigMap", "Namespaced", &all),
                 resource("bindings", "Binding", "Namespaced", &["create"])]}]},
             {"metadata": {"name": "autoscaling"}, "versions": [
                 {"version": "v2", "resources": [resource("hpas", "HPA", "Namespaced", &all)]},
-                {"version": "v1", "resources": [resource("hpas", "HPA", "Namespaced", &all)]}]},
+                {"version": "v1", "resources": [with_status]}]},
             {"metadata": {"name": "metrics.example"}, "versions": [
                 {"version": "v1", "freshness": "Stale", "resources": []}]},
         ]))
@@ -100,6 +104,8 @@ mod tests {
     fn kinds_versions_and_failed_groups() {
         let (discovery, plurals) = collect(groups().into_iter());
         assert!(discovery.kind("", "ConfigMap").unwrap().namespaced);
+        assert!(!discovery.kind("", "ConfigMap").unwrap().has_status);
+        assert!(discovery.kind("autoscaling", "HPA").unwrap().has_status, "in one of its versions");
         assert_eq!(discovery.kind("", "Binding"), None);
         assert_eq!(discovery.kind("autoscaling", "HPA").unwrap().versions, ["v2", "v1"]);
         assert!(discovery.failed.contains("metrics.example"));

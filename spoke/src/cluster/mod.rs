@@ -8,6 +8,7 @@ mod client_tests;
 pub mod discovery;
 pub mod ensure;
 pub mod errors;
+pub mod explain;
 pub mod paths;
 pub mod watch;
 #[cfg(test)]

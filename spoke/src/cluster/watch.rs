@@ -21,7 +21,6 @@ use super::errors::{CallError, Refusal, chain};
 use super::paths::{Resource, encode};
 use crate::core::effect::WatchSpec;
 use crate::core::flight::RETRY_AFTER_MAX;
-use crate::core::health::is_workload;
 use crate::core::{Event, Observed};
 use crate::reconcile::Input;
 use crate::session::backoff::{Backoff, fraction};
@@ -175,11 +174,11 @@ impl Watch {
     }
 
     fn accept(&self, metadata: &'static str) -> &'static str {
-        if is_workload(&self.spec.group, &self.spec.kind) { "application/json" } else { metadata }
+        if self.spec.judge.is_whole() { "application/json" } else { metadata }
     }
 
     fn observe(&self, object: &Value) -> Option<Observed> {
-        Observed::from_object(&self.spec.group, &self.spec.kind, object)
+        Observed::from_object(&self.spec.judge, &self.spec.group, &self.spec.kind, object)
     }
 
     async fn list(&self) -> Result<(Vec<Observed>, String), CallError> {

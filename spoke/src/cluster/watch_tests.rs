@@ -13,6 +13,7 @@ use super::discovery::Plurals;
 use super::watch::Watches;
 use crate::core::Event;
 use crate::core::effect::WatchSpec;
+use crate::core::health::{Health, Judge};
 use crate::reconcile::Input;
 use crate::scripted::{Asked, lines, reply, serve, status};
 
@@ -32,6 +33,7 @@ fn spec() -> WatchSpec {
         version: "v1".into(),
         kind: "ConfigMap".into(),
         namespace: "shop".into(),
+        judge: Judge::default(),
     }
 }
 
@@ -46,6 +48,30 @@ async fn watch(
     let mut watches = Watches::new(connection, plurals, events);
     watches.set(&[spec()].into());
     (receiver, watches, asked)
+}
+
+#[tokio::test]
+async fn whole_objects_only_where_the_judge_needs_them_and_judged_as_they_come() {
+    let deployment = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1",
+        "generation": 2}, "status": {"observedGeneration": 1}});
+    let list = json!({"metadata": {"resourceVersion": "5"}, "items": [deployment]});
+    let count = Arc::new(AtomicUsize::new(0));
+    let (connection, asked) = serve(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => reply(200, &list),
+        _ => status(503, "ServiceUnavailable", "later"),
+    })
+    .await;
+    let (events, mut receiver) = mpsc::channel(16);
+    let plurals = Arc::new(ArcSwap::from_pointee(Plurals::of("apps", "v1", "Deployment", "deployments")));
+    let mut watches = Watches::new(connection, plurals, events);
+    let judge = Judge::built_in("apps", "Deployment", true);
+    let spec = WatchSpec { group: "apps".into(), kind: "Deployment".into(), judge, ..spec() };
+    watches.set(&[spec].into());
+    let Event::WatchSynced { objects, .. } = next(&mut receiver).await else { panic!() };
+    assert!(matches!(objects[0].health, Health::Progressing(_)));
+    let Event::WatchFailed { .. } = next(&mut receiver).await else { panic!() };
+    let asked = asked.lock().unwrap();
+    assert!(asked[..2].iter().all(|asked| asked.headers["accept"] == "application/json"));
 }
 
 async fn next(receiver: &mut mpsc::Receiver<Input>) -> Event {
@@ -98,6 +124,9 @@ async fn lists_in_pages_follows_resumes_and_lists_again_when_the_version_is_gone
     assert!(asked[2].uri.contains("resourceVersion=5&") && asked[2].uri.contains("allowWatchBookmarks=true"));
     assert!(asked[3].uri.contains("resourceVersion=9&"), "resumes after the bookmark: {}", asked[3].uri);
     assert!(asked[4].uri.contains("resourceVersion=10&"));
+    let metadata =
+        |asked: &Asked| asked.headers["accept"].to_str().unwrap().contains("PartialObjectMetadata");
+    assert!(asked.iter().all(metadata));
     let user = asked[2].headers["impersonate-user"].to_str().unwrap();
     assert_eq!(user, "system:serviceaccount:rimward-tenants:shop");
 }

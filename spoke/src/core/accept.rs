@@ -301,18 +301,12 @@ fn accept_plan(bytes: &[u8], digest: Digest, settings: &Settings) -> Result<Plan
         _ => Refusal::new(Verdict::Refused, error.to_string()),
     })?;
     for bundle in &plan.bundles {
-        let problem = not_built(bundle).or_else(|| over_ceiling(bundle, settings));
+        let problem = over_ceiling(bundle, settings);
         if let Some(problem) = problem {
             return Err(Refusal::new(Verdict::Refused, format!("{}: {problem}", bundle.id())));
         }
     }
     Ok(plan)
-}
-
-/// What a plan may name that this version does not do. Refused, so that nothing is accepted and ignored.
-fn not_built(bundle: &PlanBundle) -> Option<String> {
-    let what = if !bundle.health.cel.is_empty() { "health.cel" } else { return None };
-    Some(format!("Unsupported: {what} is not built into this spoke yet"))
 }
 
 fn over_ceiling(bundle: &PlanBundle, settings: &Settings) -> Option<String> {

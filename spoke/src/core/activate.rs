@@ -50,6 +50,7 @@ impl State {
         self.plan_needs();
         self.watches.stale = true;
         self.settle = true;
+        self.rejudge(now);
         self.touch_all(now);
     }
 
@@ -100,6 +101,7 @@ impl State {
                         service_account: service_account.clone(),
                         taken_from: Vec::new(),
                         latch: Latch::Open,
+                        finished: None,
                     };
                     self.ledger.entries.insert(key.clone(), entry);
                     grew = true;

@@ -114,6 +114,9 @@ impl State {
     }
 
     fn absent(&mut self, key: &ObjectKey, now: Timestamp) {
+        if self.is_gone_for_good(key) {
+            return;
+        }
         let was_there = self.ledger.entries.get(key).is_some_and(|entry| entry.uid.is_some());
         if was_there && self.leaves_gone(key, now) {
             return;
@@ -131,6 +134,9 @@ impl State {
     }
 
     fn terminating(&mut self, key: &ObjectKey, now: Timestamp) {
+        if self.is_gone_for_good(key) {
+            return;
+        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         (managed.must, managed.seen) = (Must::Look, true);
@@ -214,9 +220,8 @@ impl State {
     pub(crate) fn settled(&mut self, key: &ObjectKey, observed: &Observed, digest: Digest, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let base = Base { uid: observed.uid.clone(), digest, fingerprint: observed.fingerprint };
-        if managed.base.as_ref().is_none_or(|base| base.digest != digest) {
-            // A new content gets its own time to become healthy.
-            managed.unhealthy = None;
+        if managed.base.as_ref().is_none_or(|before| before.digest != digest || before.uid != base.uid) {
+            managed.restart_clock();
         }
         if managed.base.as_ref() != Some(&base) {
             managed.base = Some(base);
@@ -225,14 +230,15 @@ impl State {
         managed.resource_version.clone_from(&observed.resource_version);
         (managed.must, managed.problem, managed.noticed) = (Must::Nothing, None, None);
         (managed.fails, managed.seen) = (0, true);
-        (managed.taking, managed.foreign, managed.left) = (None, None, false);
+        (managed.taking, managed.foreign, managed.left, managed.over) = (None, None, false, false);
         if observed.unfolded {
             managed.must = Must::Look;
         }
-        managed.set_health(observed.health.clone(), now);
+        managed.set_health(observed, now);
         self.drift_over(key, now);
         self.health_alarm(key, now);
         self.set_uid(key, Some(&observed.uid));
+        self.note_finished(key, observed, digest);
     }
 
     fn written(
@@ -312,7 +318,7 @@ impl State {
             return;
         };
         let mode = want.bundle.plan.drift.mode;
-        let before = Observed::from_object(&key.group, &key.kind, &seen.body);
+        let before = Observed::from_object(&managed.judge, &key.group, &key.kind, &seen.body);
         let overlay = seen.overlay.clone().map(Box::new);
         match before {
             Some(before) if drift::is_no_op(&before, &seen.body, &dry, overlay.is_some()) => {

@@ -18,6 +18,8 @@ pub struct Kind {
     pub namespaced: bool,
     /// Versions served, the preferred one first.
     pub versions: Vec<String>,
+    /// It has a status subresource.
+    pub has_status: bool,
 }
 
 /// What discovery found.
@@ -35,10 +37,11 @@ impl Discovery {
         self.kinds.get(&(group.to_owned(), kind.to_owned()))
     }
 
-    /// Lists one kind.
+    /// Lists one kind, without a status subresource.
     pub fn insert(&mut self, group: &str, kind: &str, namespaced: bool, versions: &[&str]) {
         let versions = versions.iter().map(|&version| version.to_owned()).collect();
-        self.kinds.insert((group.to_owned(), kind.to_owned()), Kind { namespaced, versions });
+        let listed = Kind { namespaced, versions, has_status: false };
+        self.kinds.insert((group.to_owned(), kind.to_owned()), listed);
     }
 }
 
@@ -106,6 +109,7 @@ impl State {
                 self.kinds.retry.fail(now, FAST_FIRST, SLOW_MAX);
                 self.kinds.wanted |= !complete;
                 self.watches.stale = true;
+                self.rejudge(now);
                 self.kick_problems(&["UnknownKind", "Unknown", "ScopeMismatch"], now);
             }
             Err(_) => {

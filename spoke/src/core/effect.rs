@@ -11,6 +11,7 @@ use rimward_proto::{AppId, Digest, ObjectKey, TenantName};
 use serde_json::Value;
 
 use super::event::{Baseline, StoredPlan, StoredTrust};
+use super::health::Judge;
 use super::ledger::Ledger;
 
 /// Names one effect in flight. Never reused within a run.
@@ -67,6 +68,9 @@ pub enum Work {
     Fold(Box<FoldWork>),
     /// As the tenant: delete one object, in the background. → [`super::Outcome::Deleted`]
     Delete(Box<DeleteWork>),
+    /// As the tenant: look up what Kubernetes says about an object that is not healthy.
+    /// → [`super::Outcome::Explained`]
+    Explain(Box<ExplainWork>),
 }
 
 /// One object and who asks for it.
@@ -78,6 +82,8 @@ pub struct Target {
     pub version: String,
     /// `namespace/name` of the ServiceAccount to impersonate.
     pub service_account: String,
+    /// How its health is judged; whether an answer has to bring all of it.
+    pub judge: Judge,
 }
 
 /// See [`Work::Get`].
@@ -158,6 +164,19 @@ pub struct DeleteWork {
     pub resource_version: String,
 }
 
+/// See [`Work::Explain`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainWork {
+    /// The object.
+    pub target: Target,
+    /// Its UID: a namesake's events are not its own.
+    pub uid: String,
+    /// Events before this are over.
+    pub since: Timestamp,
+    /// It stands for pods: warnings about what it made count, and why its pods wait.
+    pub has_pods: bool,
+}
+
 /// What a tenant needs before anything of it is applied (APPLY rule 10).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TenantSetup {
@@ -173,8 +192,8 @@ pub struct TenantSetup {
     pub used: BTreeSet<String>,
 }
 
-/// One watch: metadata only, or whole objects for the kinds of [`super::health::is_workload`], of objects that carry
-/// the label `rimward.dev/tenant`.
+/// One watch of objects that carry the label `rimward.dev/tenant`: of their metadata only, or of whole objects where
+/// [`Judge::is_whole`]. Another judge is another watch, so that everything is listed and judged again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchSpec {
     /// `namespace/name` of the ServiceAccount to impersonate.
@@ -187,9 +206,20 @@ pub struct WatchSpec {
     pub kind: String,
     /// Namespace; empty for cluster-scoped kinds.
     pub namespace: String,
+    /// How the health of what it shows is judged.
+    pub judge: Judge,
 }
 
 impl WatchSpec {
+    /// True if both watch the same objects, however judged.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        let place = |spec: &Self| {
+            let Self { service_account, group, kind, namespace, .. } = spec.clone();
+            (service_account, group, kind, namespace)
+        };
+        place(self) == place(other)
+    }
+
     /// True if an object of this key would show in this watch.
     pub fn covers(&self, key: &ObjectKey) -> bool {
         self.group == key.group && self.kind == key.kind && self.namespace == key.namespace

@@ -107,6 +107,9 @@ pub enum Outcome {
     Applied(Result<Box<Live>, ApiError>),
     /// A delete was taken; absent objects (404) count as taken. Absence is confirmed by a Get.
     Deleted(Result<(), ApiError>),
+    /// What Kubernetes says about an object, each part `Reason: message`; none if it cannot be asked, or the tenant may
+    /// not ask.
+    Explained(Option<Vec<String>>),
 }
 
 impl Outcome {

@@ -52,6 +52,8 @@ pub enum Flight {
     Tenant(TenantId),
     /// A request about one object.
     Object(ObjectKey, Place),
+    /// A question about one object's health.
+    Explain(ObjectKey),
 }
 
 /// Everything in flight.

@@ -30,6 +30,9 @@ pub struct LedgerEntry {
     /// Whether its deletion is held or was approved.
     #[serde(default, skip_serializing_if = "Latch::is_open")]
     pub latch: Latch,
+    /// Of a Job that removes itself: the body that was seen done, under this UID or the last one it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Digest>,
 }
 
 /// What was decided about the deletion of one object. Latched, so that neither a restart nor an unrelated plan

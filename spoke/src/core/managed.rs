@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::effect::Overlay;
 use super::errors::ErrorKind;
 use super::event::Live;
-use super::health::Health;
+use super::health::{Health, Judge, Told};
 use super::lanes::Place;
 use super::observed::{Fingerprint, Observed};
 
@@ -239,10 +239,18 @@ pub struct Managed {
     pub resource_version: String,
     /// True once it was seen, applied or read in this run.
     pub seen: bool,
+    /// How its health is judged.
+    pub judge: Judge,
     /// Its health as last seen.
     pub health: Health,
+    /// By which conditions of its App it was judged.
+    pub judged: u64,
     /// Since when it is not healthy.
     pub unhealthy: Option<Timestamp>,
+    /// What Kubernetes said about that.
+    pub told: Option<Box<Told>>,
+    /// A Job that is done and gone, and is not missed.
+    pub over: bool,
     /// See [`Must`].
     pub must: Must,
     /// See [`Task`].
@@ -278,20 +286,13 @@ impl Managed {
             (Some(want), Some(base)) => want.digest == base.digest,
             _ => false,
         };
-        as_wanted && self.seen && self.must == Must::Nothing && self.problem.is_none()
+        let there = as_wanted && self.seen || self.over && self.want.is_some();
+        there && self.must == Must::Nothing && self.problem.is_none()
     }
 
     /// True while a request is queued or in flight.
     pub fn is_moving(&self) -> bool {
         matches!(self.task, Task::Queued(_) | Task::Flying(_))
-    }
-
-    /// Notes its health.
-    pub fn set_health(&mut self, health: Health, now: Timestamp) -> bool {
-        let changed = self.health != health;
-        self.unhealthy = if health == Health::Ready { None } else { self.unhealthy.or(Some(now)) };
-        self.health = health;
-        changed
     }
 }
 

@@ -3,11 +3,11 @@
 //! have changed; it never says what.
 
 use rimward_proto::object::{APP_LABEL, FIELD_MANAGER, TENANT_LABEL};
-use rimward_proto::{Digest, ObjectKey, canonical};
+use rimward_proto::{AppId, AppName, Digest, ObjectKey, TenantName, canonical};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::health::{self, Health};
+use super::health::{Health, Judge, Judged};
 
 /// Who manages which fields of an object, as digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,11 +41,15 @@ pub struct Observed {
     pub unfolded: bool,
     /// Whether it does what it is for.
     pub health: Health,
+    /// By which conditions of its App that was found; 0 for none.
+    pub judged: u64,
+    /// A Job that is done and removes itself.
+    pub finished: bool,
 }
 
 impl Observed {
-    /// From an object, or from its `metadata` alone as a metadata watch gives it. `None` without name or UID.
-    pub fn from_object(group: &str, kind: &str, object: &Value) -> Option<Self> {
+    /// From an object, or from its `metadata` alone where that is enough for `judge`. `None` without name or UID.
+    pub fn from_object(judge: &Judge, group: &str, kind: &str, object: &Value) -> Option<Self> {
         let meta = object.get("metadata")?;
         let text = |field: &str| meta.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let label = |name: &str| meta.get("labels")?.get(name)?.as_str().map(str::to_owned);
@@ -59,15 +63,22 @@ impl Observed {
         if key.name.is_empty() || uid.is_empty() {
             return None;
         }
+        let (tenant, app) = (label(TENANT_LABEL), label(APP_LABEL));
+        let owner = tenant.clone().zip(app.clone()).and_then(|(tenant, app)| {
+            Some(AppId { tenant: TenantName::new(tenant).ok()?, app: AppName::new(app).ok()? })
+        });
+        let Judged { health, by, finished } = judge.judge(group, kind, owner.as_ref(), object);
         Some(Self {
             uid,
             resource_version: text("resourceVersion"),
-            tenant: label(TENANT_LABEL),
-            app: label(APP_LABEL),
+            tenant,
+            app,
             controlled: is_controlled(meta),
             fingerprint: fingerprint(meta),
             unfolded: super::fold::has_first(meta),
-            health: health::assess(group, kind, object),
+            health,
+            judged: by,
+            finished,
             key,
         })
     }

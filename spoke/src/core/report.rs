@@ -1,9 +1,10 @@
 //! What the hub is told: the state of each App as observed now, with the
 //! objects that are not as they should be.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rimward_proto::bundle::IndexEntry;
 use rimward_proto::limits::{REPORT_BYTES, REPORT_EXCEPTIONS};
 use rimward_proto::report::{AppReport, HoldReport, ObjectReport, Report, State as Status, TakenReport};
@@ -13,8 +14,9 @@ use serde::Serialize;
 
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
-use super::health::{self, Health};
+use super::health::{self, Standing};
 use super::managed::{ActiveBundle, Foreign, Managed, Prune};
+use super::order::{Rank, apply_rank};
 use super::outbox::{COALESCE, PROGRESS};
 use super::state::{Active, State};
 
@@ -221,7 +223,7 @@ impl State {
         if !managed.is_applied() {
             return progressing();
         }
-        self.health_verdict(bundle, managed, now)
+        self.health_verdict(managed, now)
     }
 
     /// True if an object of the plan is applied and healthy.
@@ -235,18 +237,12 @@ impl State {
         self.wanted_verdict(active, bundle, key, now).grade == Grade::Ready
     }
 
-    fn health_verdict(&self, bundle: &ActiveBundle, managed: &Managed, now: Timestamp) -> Verdict {
-        match &managed.health {
-            Health::Ready => verdict(Grade::Ready, "", ""),
-            Health::Failed(message) => verdict(Grade::Failed, "Unhealthy", message),
-            Health::Progressing(message) => {
-                let late = managed.unhealthy.is_some_and(|since| now >= since + health_timeout(bundle));
-                if late {
-                    verdict(Grade::Failed, "HealthTimeout", message)
-                } else {
-                    verdict(Grade::Progressing, "Progressing", message)
-                }
-            }
+    fn health_verdict(&self, managed: &Managed, now: Timestamp) -> Verdict {
+        match managed.standing(now) {
+            Standing::Ready => verdict(Grade::Ready, "", ""),
+            Standing::Progressing(message) => verdict(Grade::Progressing, "Progressing", &message),
+            Standing::TimedOut(message) => verdict(Grade::Failed, "HealthTimeout", &message),
+            Standing::Failed(message) => verdict(Grade::Failed, "Unhealthy", &message),
         }
     }
 
@@ -262,28 +258,13 @@ impl State {
             (None, _) => verdict(Grade::Progressing, "Pruning", "being deleted"),
         }
     }
-
-    /// Wakes up when an unhealthy object has had its time.
-    pub(crate) fn health_alarm(&mut self, key: &ObjectKey, now: Timestamp) {
-        let Some(managed) = self.objects.get(key) else { return };
-        let Some(want) = &managed.want else { return };
-        let late = managed.unhealthy.map(|since| since + health_timeout(&want.bundle));
-        if let Some(at) = late.filter(|at| *at > now) {
-            self.alarms.insert((at, key.clone()));
-        }
-    }
-}
-
-fn health_timeout(bundle: &ActiveBundle) -> SignedDuration {
-    // A plan may say anything; a hundred years are as good as never, and can be added to a time.
-    const FOREVER: u64 = 100 * 365 * 86_400;
-    SignedDuration::from_secs(bundle.plan.health.timeout_seconds.min(FOREVER).cast_signed())
 }
 
 #[derive(Default)]
 struct Tally {
     ready: u64,
-    worst: Option<Verdict>,
+    /// Of the worst, the first in the order in which things are applied: later ones may only wait for it.
+    worst: Option<(Verdict, Rank)>,
     exceptions: Vec<ObjectReport>,
 }
 
@@ -306,9 +287,11 @@ impl Tally {
                 fields: found.foreign.iter().flat_map(|foreign| foreign.fields.clone()).collect(),
             });
         }
-        if self.worst.as_ref().is_none_or(|worst| found.grade > worst.grade) {
+        let rank = apply_rank(key);
+        let place = |(verdict, rank): &(Verdict, Rank)| (verdict.grade, Reverse(*rank));
+        if self.worst.as_ref().is_none_or(|worst| (found.grade, Reverse(rank)) > place(worst)) {
             let message = if message.is_empty() { key.to_string() } else { format!("{key}: {message}") };
-            self.worst = Some(Verdict { message, ..found });
+            self.worst = Some((Verdict { message, ..found }, rank));
         }
     }
 
@@ -323,7 +306,7 @@ impl Tally {
         if bundle.is_some_and(|bundle| bundle.index.is_none()) {
             return (Status::Waiting, "Incomplete".into(), "its content is being fetched".into());
         }
-        match &self.worst {
+        match self.worst.as_ref().map(|(worst, _)| worst) {
             Some(worst) if worst.grade == Grade::Failed => return said(Status::Failed, worst),
             Some(worst) if worst.grade == Grade::Unknown => return said(Status::Waiting, worst),
             Some(worst) => return said(Status::Progressing, worst),

@@ -135,6 +135,7 @@ impl State {
                 self.queue.finish(&place);
                 self.object_done(&key, outcome, now);
             }
+            (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
                 let message = format!("{flight:?} was answered with something else");
@@ -190,6 +191,10 @@ impl State {
             self.tenants.wake(),
             self.day_full_until,
             self.outbox.wake(self.connected),
+            self.asking
+                .wake(now)
+                .filter(|_| self.connected)
+                .map(|at| at.max(self.paused_until.unwrap_or(at))),
         ];
         // Nothing is due in the past: what could not be done at its time waits for an event, and is looked at again.
         let next = times.into_iter().flatten().min().map(|next| next.max(now + LEAST_WAIT));

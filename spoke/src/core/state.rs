@@ -15,6 +15,7 @@ use super::discovery::Kinds;
 use super::effect::{Effect, Work};
 use super::event::{Baseline, Event, Settings, Started, StoredPlan};
 use super::flight::{Flight, Flights, Writer};
+use super::health::{Asking, Compiled};
 use super::lanes::Lanes;
 use super::ledger::Ledger;
 use super::managed::{ActiveBundle, Base, Managed};
@@ -68,6 +69,8 @@ pub struct State {
     pub(crate) tenants: Tenants,
     pub(crate) kinds: Kinds,
     pub(crate) watches: Watches,
+    pub(crate) compiled: Compiled,
+    pub(crate) asking: Asking,
     pub(crate) flights: Flights,
     pub(crate) outbox: Outbox,
     /// Something changed that may let a prune, a hold or the end of the plan happen.
@@ -122,6 +125,8 @@ impl State {
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),
             watches: Watches::default(),
+            compiled: Compiled::default(),
+            asking: Asking::default(),
             flights: Flights::default(),
             settle: true,
             paused_until: None,
@@ -208,7 +213,7 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
             state.look_again(now);
         }
         Event::WatchSynced { watch, objects } => state.watch_synced(&watch, objects, now),
-        Event::WatchUpsert { object, .. } => state.watch_upsert(*object, now),
+        Event::WatchUpsert { watch, object } => state.watch_told(&watch, *object, now),
         Event::WatchDeleted { key, uid, .. } => state.watch_deleted(&key, &uid, now),
         Event::WatchFailed { watch, message } => state.watch_failed(&watch, &message, now),
         Event::Done(id, outcome) => {
@@ -238,6 +243,7 @@ fn advance(state: &mut State, now: Timestamp) {
         state.advance_objects();
     }
     state.advance_ledger(now);
+    state.advance_explain(now);
     state.advance_report(now);
     state.advance_wake(now);
 }

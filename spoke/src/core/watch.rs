@@ -48,12 +48,14 @@ impl State {
                 kind.versions.contains(&entry.version) && kind.namespaced != entry.key.namespace.is_empty()
             });
             if served && self.tenants.is_usable(&entry.service_account) {
+                let judge = self.objects.get(&entry.key).map(|managed| managed.judge.clone());
                 specs.insert(WatchSpec {
                     service_account: entry.service_account.clone(),
                     group: entry.key.group.clone(),
                     version: entry.version.clone(),
                     kind: entry.key.kind.clone(),
                     namespace: entry.key.namespace.clone(),
+                    judge: judge.unwrap_or_default(),
                 });
             }
         }
@@ -64,6 +66,13 @@ impl State {
         }
         let over = |why: &String| why.starts_with("more than");
         let watches = &mut self.watches;
+        // A watch that is made anew, to judge by other conditions, knows no more than the one before until it lists.
+        for (failed, why) in watches.failed.clone().into_iter().filter(|(_, why)| !over(why)) {
+            let anew = specs.iter().find(|spec| spec.is_same_place(&failed) && **spec != failed);
+            if let Some(anew) = anew.filter(|_| !specs.contains(&failed)) {
+                watches.failed.insert(anew.clone(), why);
+            }
+        }
         watches.failed.retain(|spec, why| specs.contains(spec) != over(why));
         if watches.running != specs {
             watches.running.clone_from(&specs);
@@ -120,6 +129,14 @@ impl State {
                     managed.seen = false;
                 }
             }
+        }
+    }
+
+    /// A watch shows an object. One that was replaced by another is not listened to any more: it judges by conditions
+    /// that are gone.
+    pub(crate) fn watch_told(&mut self, watch: &WatchSpec, observed: Observed, now: Timestamp) {
+        if self.watches.running.contains(watch) {
+            self.watch_upsert(observed, now);
         }
     }
 
@@ -214,11 +231,15 @@ impl State {
         let as_applied = (as_applied && managed.standing.is_none()) || looks_away;
         if as_applied {
             let first = !std::mem::replace(&mut managed.seen, true);
-            let changed = managed.set_health(observed.health, now);
+            let digest = base.map(|base| base.digest);
+            let changed = managed.set_health(&observed, now);
             let timeout = managed.unhealthy.is_some() && (changed || first);
             if managed.must == Must::Look && managed.case.is_none() {
                 // It was missing and is back as it was: a relist crossed an event.
                 (managed.must, managed.noticed) = (Must::Nothing, None);
+            }
+            if let Some(digest) = digest {
+                self.note_finished(&key, &observed, digest);
             }
             if timeout {
                 self.health_alarm(&key, now);

@@ -192,6 +192,9 @@ impl State {
             }
             Next::Go(Step::Write(want.digest), place())
         };
+        if managed.over && managed.must == Must::Nothing {
+            return Next::Nothing;
+        }
         match (&managed.must, uid, &managed.base) {
             (Must::Look, _, _) => Next::Go(Step::Look, place()),
             (Must::Verify(seen), Some(_), _) => Next::Go(Step::Verify(want.digest, seen.clone()), place()),
@@ -277,6 +280,7 @@ impl State {
             key: key.clone(),
             version: version.to_owned(),
             service_account: account.to_owned(),
+            judge: managed.judge.clone(),
         };
         let wanted = |want: &Want| target(&want.version, &want.bundle.plan.service_account);
         let body = |want: &Want| Body { digest: want.body, app: want.bundle.id.clone() };

@@ -20,11 +20,11 @@ use crate::cluster::client::{Connection, Identity};
 use crate::cluster::discovery::{Plurals, discover};
 use crate::cluster::ensure;
 use crate::cluster::errors::{CallError, chain};
+use crate::cluster::explain::explain;
 use crate::cluster::paths::Resource;
-use crate::core::effect::{ApplyMode, ApplyWork, Body, DeleteWork, FoldWork, GetWork, Target};
+use crate::core::effect::{ApplyMode, ApplyWork, Body, DeleteWork, ExplainWork, FoldWork, GetWork, Target};
 use crate::core::errors::Verb;
 use crate::core::event::{Live, StoredTrust};
-use crate::core::health::is_workload;
 use crate::core::{ApiError, EffectId, ErrorKind, Event, Observed, Outcome, Work, apply_body, decorate};
 use crate::metrics::Metrics;
 use crate::session::fetch::Fetcher;
@@ -122,6 +122,7 @@ impl Executor {
             }
             Work::Fold(work) => Outcome::Applied(self.count("fold", self.fold(*work).await)),
             Work::Delete(work) => Outcome::Deleted(self.count("delete", self.delete(*work).await)),
+            Work::Explain(work) => Outcome::Explained(self.explain(*work).await),
         }
     }
 
@@ -184,7 +185,7 @@ impl Executor {
         self.limiter.wait().await;
         let found = calls::get(&self.connection, &who, at(&resource, &target.key)).await;
         match found.map_err(|error| error.classify(Verb::Get))? {
-            Some(body) => live(&target.key, body, true).map(Some),
+            Some(body) => live(target, body, true).map(Some),
             None => Ok(None),
         }
     }
@@ -197,12 +198,11 @@ impl Executor {
         let body = apply_body(wanted, &work.mode, work.overlay.as_ref()).to_string().into_bytes();
         let key = &work.target.key;
         let verb = if work.mode == ApplyMode::Create { Verb::Create } else { Verb::Update };
-        // The health of a workload is in its status, so its metadata are not enough.
-        let whole = work.return_body || is_workload(&key.group, &key.kind);
+        let whole = work.return_body || work.target.judge.is_whole();
         self.limiter.wait().await;
         let answer =
             calls::apply(&self.connection, &who, at(&resource, key), body, work.dry_run, whole).await;
-        live(key, answer.map_err(|error| error.classify(verb))?, work.return_body)
+        live(&work.target, answer.map_err(|error| error.classify(verb))?, work.return_body)
     }
 
     async fn fold(&self, work: FoldWork) -> Result<Box<Live>, ApiError> {
@@ -210,7 +210,7 @@ impl Executor {
         let key = &work.target.key;
         self.limiter.wait().await;
         let answer = calls::fold(&self.connection, &who, at(&resource, key), &work.patch).await;
-        live(key, answer.map_err(|error| error.classify(Verb::Update))?, false)
+        live(&work.target, answer.map_err(|error| error.classify(Verb::Update))?, false)
     }
 
     async fn delete(&self, work: DeleteWork) -> Result<(), ApiError> {
@@ -219,6 +219,13 @@ impl Executor {
         let at = at(&resource, &work.target.key);
         let deleted = calls::delete(&self.connection, &who, at, &work.uid, &work.resource_version).await;
         deleted.map_err(|error| error.classify(Verb::Delete))
+    }
+
+    async fn explain(&self, work: ExplainWork) -> Option<Vec<String>> {
+        let (who, resource) = self.place(&work.target).ok()?;
+        let said = explain(&self.connection, &who, &resource, &self.limiter, &work).await;
+        self.metrics.request("explain", if said.is_some() { "ok" } else { "unanswered" });
+        said
     }
 
     fn place(&self, target: &Target) -> Result<(Identity, Resource), ApiError> {
@@ -242,8 +249,9 @@ fn at<'a>(resource: &'a Resource, key: &'a ObjectKey) -> At<'a> {
     At { resource, namespace: &key.namespace, name: &key.name }
 }
 
-fn live(key: &ObjectKey, body: Value, keep: bool) -> Result<Box<Live>, ApiError> {
-    let observed = Observed::from_object(&key.group, &key.kind, &body);
+fn live(target: &Target, body: Value, keep: bool) -> Result<Box<Live>, ApiError> {
+    let Target { key, judge, .. } = target;
+    let observed = Observed::from_object(judge, &key.group, &key.kind, &body);
     let observed = observed.ok_or_else(|| CallError::Shape("an object").classify(Verb::Get))?;
     Ok(Box::new(Live { observed, body: if keep { body } else { Value::Null } }))
 }
@@ -276,5 +284,6 @@ fn name(work: &Work) -> &'static str {
         Work::Apply(_) => "apply",
         Work::Fold(_) => "fold",
         Work::Delete(_) => "delete",
+        Work::Explain(_) => "explain",
     }
 }

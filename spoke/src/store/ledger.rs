@@ -210,6 +210,7 @@ mod tests {
             let key =
                 ObjectKey { group, kind, namespace: "shop".into(), name: format!("config-{}", &uid[32..]) };
             let entry = LedgerEntry {
+                finished: None,
                 key: key.clone(),
                 version: "v1".into(),
                 uid: Some(uid[..32].to_owned()),

@@ -7,9 +7,10 @@ use rimward_proto::ObjectKey;
 use rimward_proto::object::{FIELD_MANAGER, TENANT_LABEL};
 use serde_json::{Map, Value, json};
 
-use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork};
+use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target};
 use crate::core::errors::{ApiError, ErrorKind};
 use crate::core::event::Live;
+use crate::core::health::Judge;
 use crate::core::observed::Observed;
 
 type Path = Vec<String>;
@@ -26,6 +27,10 @@ pub struct Stored {
     pub finalizer: bool,
     pub deleting: bool,
     pub controlled: bool,
+    /// Of kinds that have one; grows with the spec.
+    pub generation: i64,
+    /// The server's time of creation, where a test needs one.
+    pub created: Option<String>,
     /// Who created it: the truth that no client sees.
     pub creator: String,
 }
@@ -51,6 +56,8 @@ pub struct Api {
     pub denied: BTreeSet<ObjectKey>,
     /// The plan lets foreign objects be taken over.
     pub takeover: bool,
+    /// Events, as the API has them; none if nobody may read them.
+    pub said: Option<Vec<Value>>,
 }
 
 impl Api {
@@ -65,10 +72,10 @@ impl Api {
         Some(render(key, stored))
     }
 
-    /// What a client sees.
-    pub fn live(&self, key: &ObjectKey) -> Option<Live> {
+    /// What a client sees who judges like this.
+    pub fn live(&self, key: &ObjectKey, judge: &Judge) -> Option<Live> {
         let body = self.json(key)?;
-        let observed = Observed::from_object(&key.group, &key.kind, &body)?;
+        let observed = Observed::from_object(judge, &key.group, &key.kind, &body)?;
         Some(Live { observed, body })
     }
 
@@ -100,7 +107,7 @@ impl Api {
         }
         let before = self.clone();
         self.write(key, FIELD_MANAGER, leaves(body), true);
-        let live = self.live(key).expect("just applied");
+        let live = self.live(key, &work.target.judge).expect("just applied");
         if work.dry_run {
             *self = before;
         } else {
@@ -113,7 +120,8 @@ impl Api {
     }
 
     /// A patch of managedFields, as a fold makes it.
-    pub fn fold(&mut self, key: &ObjectKey, patch: &Value) -> Result<Live, ApiError> {
+    pub fn fold(&mut self, target: &Target, patch: &Value) -> Result<Live, ApiError> {
+        let key = &target.key;
         let version = self.tick();
         let gone = || ApiError::new(ErrorKind::Replaced, "not found");
         let stored = self.objects.get_mut(key).ok_or_else(gone)?;
@@ -130,7 +138,7 @@ impl Api {
         stored.version = version;
         self.writes.push(format!("fold {key}"));
         self.changes.push(Change::Upsert(key.clone()));
-        Ok(self.live(key).expect("just folded"))
+        Ok(self.live(key, &target.judge).expect("just folded"))
     }
 
     /// Another client sets fields, or creates an object with them.
@@ -138,6 +146,16 @@ impl Api {
         let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
         let set = fields.iter().map(|(parts, value)| (path(parts), value.clone())).collect();
         self.write(key, manager, set, false);
+    }
+
+    /// A controller writes the status; its whole status is `status`.
+    pub fn set_status(&mut self, key: &ObjectKey, status: &Value) {
+        let version = self.tick();
+        let Some(stored) = self.objects.get_mut(key) else { return };
+        stored.fields.retain(|path, _| path[0] != "status");
+        stored.fields.extend(leaves(&json!({ "status": status })));
+        stored.version = version;
+        self.changes.push(Change::Upsert(key.clone()));
     }
 
     /// Another client removes a field.
@@ -167,6 +185,8 @@ impl Api {
             finalizer: false,
             deleting: false,
             controlled: false,
+            generation: 0,
+            created: None,
             creator: manager.to_owned(),
         });
         let owned = stored.managers.get(manager).map(|(paths, _)| paths.clone()).unwrap_or_default();
@@ -201,6 +221,17 @@ impl Api {
         stored.managers.insert(manager.to_owned(), (paths, time));
         stored.managers.retain(|_, (paths, _)| !paths.is_empty());
         if before.as_ref() != Some(&stored) {
+            let spec = |stored: &Stored| {
+                stored
+                    .fields
+                    .iter()
+                    .filter(|(path, _)| path[0] == "spec")
+                    .map(|(path, value)| (path.clone(), value.clone()))
+                    .collect::<Vec<_>>()
+            };
+            if before.as_ref().is_none_or(|before| spec(before) != spec(&stored)) {
+                stored.generation += 1;
+            }
             stored.version = version;
             self.objects.insert(key.clone(), stored);
             self.changes.push(Change::Upsert(key.clone()));
@@ -304,6 +335,11 @@ fn render(key: &ObjectKey, stored: &Stored) -> Value {
         "name": key.name, "uid": stored.uid, "resourceVersion": stored.version.to_string()}});
     if !key.namespace.is_empty() {
         object["metadata"]["namespace"] = json!(key.namespace);
+    }
+    object["metadata"]["creationTimestamp"] = json!(stored.created);
+    // Kinds without a spec have no generation.
+    if stored.fields.keys().any(|path| path[0] == "spec") {
+        object["metadata"]["generation"] = json!(stored.generation);
     }
     for (path, value) in &stored.fields {
         insert(&mut object, path, value.clone());

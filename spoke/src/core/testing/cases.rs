@@ -5,7 +5,7 @@ use rimward_proto::report::State as Status;
 use rimward_proto::session::AckKind;
 use serde_json::json;
 
-use super::fleet::{app, config, config_key};
+use super::fleet::{app, config, config_key, key_of};
 use super::world::World;
 
 #[test]
@@ -153,6 +153,7 @@ fn a_definition_and_its_resource_in_one_plan_converge() {
     let mut world = World::new();
     let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "things.example.com"}, "spec": {"group": "example.com"}});
+    let crd_key = key_of(&crd);
     let thing = json!({"apiVersion": "example.com/v1", "kind": "Thing",
         "metadata": {"name": "a", "namespace": "shop"}, "spec": {"x": 1}});
     let mut web = app("shop/web", vec![crd, thing]);
@@ -162,6 +163,8 @@ fn a_definition_and_its_resource_in_one_plan_converge() {
     world.offer(offer);
     assert!(world.run());
     assert_eq!(world.count("apply"), 1, "the kind is not known yet");
+    let established = json!({"conditions": [{"type": "Established", "status": "True"}]});
+    world.api.set_status(&crd_key, &established);
     world.discovery.insert("example.com", "Thing", true, &["v1"]);
     world.pass(SignedDuration::from_secs(2));
     assert_eq!(reason(&world, "shop/web"), (Status::Ready, String::new()));

@@ -28,11 +28,13 @@ pub struct App {
     pub max_per_plan: u64,
     pub protect: Vec<String>,
     pub allow: Vec<String>,
+    pub health: Health,
 }
 
 /// An App with objects.
 pub fn app(id: &str, objects: Vec<Value>) -> App {
-    App { id: id.parse().unwrap(), objects, max_per_plan: 20, protect: vec![], allow: vec![] }
+    let health = Health { timeout_seconds: 300, cel: vec![] };
+    App { id: id.parse().unwrap(), objects, max_per_plan: 20, protect: vec![], allow: vec![], health }
 }
 
 /// A ConfigMap of the tenant's namespace with one value.
@@ -148,7 +150,7 @@ impl Fleet {
             depends_on: vec![],
             drift: Drift { mode: DriftMode::Revert, ignore: vec![] },
             takeover: Takeover::Refuse,
-            health: Health { timeout_seconds: 300, cel: vec![] },
+            health: app.health.clone(),
             deletion: Deletion { max_per_plan: app.max_per_plan, protect: app.protect.clone() },
             formerly: vec![],
         }

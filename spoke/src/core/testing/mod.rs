@@ -10,6 +10,9 @@ mod world;
 
 mod cases;
 mod drifting;
+mod explaining;
+mod finished;
+mod health;
 mod policies;
 mod property;
 mod pruning;

@@ -100,13 +100,8 @@ fn a_workload_is_ready_when_it_is_available_and_failed_when_its_time_is_over() {
     assert_eq!(state(&world), (Status::Progressing, "Progressing".into()));
     world.pass(SignedDuration::from_secs(301));
     assert_eq!(state(&world), (Status::Failed, "HealthTimeout".into()));
-    let status = |field: &str| ["status".to_owned(), field.to_owned()];
-    let stored = world.api.objects.get_mut(&key).unwrap();
-    for field in ["replicas", "updatedReplicas", "availableReplicas", "readyReplicas"] {
-        stored.fields.insert(status(field).to_vec(), json!(1));
-    }
-    stored.version += 1000;
-    world.api.changes.push(super::api::Change::Upsert(key));
+    let one = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1});
+    world.api.set_status(&key, &one);
     world.pass(SignedDuration::from_secs(1));
     assert_eq!(state(&world), (Status::Ready, String::new()));
     assert_eq!(world.count("get"), 0, "status is no drift");

@@ -14,6 +14,7 @@ use super::api::{Api, Change};
 use super::fleet::Fleet;
 use crate::core::effect::WatchSpec;
 use crate::core::event::{Baseline, StoredPlan, StoredTrust, TenantReady};
+use crate::core::health::explain::sum_up;
 use crate::core::{
     ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Observed, Outcome, Settings, Started,
     State, Work, decorate, step,
@@ -183,7 +184,7 @@ impl World {
         }
         let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
         let objects: Vec<Observed> =
-            covered.filter_map(|key| self.api.live(key)).map(|live| live.observed).collect();
+            covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect();
         self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
     }
 
@@ -198,7 +199,7 @@ impl World {
                 .cloned()
                 .collect();
             for watch in specs {
-                let live = self.api.live(key).filter(|_| self.api.is_labelled(key));
+                let live = self.api.live(key, &watch.judge).filter(|_| self.api.is_labelled(key));
                 self.events.push(match (&change, live) {
                     (Change::Upsert(_), Some(live)) => {
                         Event::WatchUpsert { watch, object: Box::new(live.observed) }
@@ -269,6 +270,7 @@ impl World {
                 Work::Get(_) => Outcome::Got { live: Err(failed()), wanted: None },
                 Work::Apply(_) | Work::Fold(_) => Outcome::Applied(Err(failed())),
                 Work::Delete(_) => Outcome::Deleted(Err(failed())),
+                Work::Explain(_) => Outcome::Explained(None),
                 _ => Outcome::Written(Err("io".into())),
             },
         };
@@ -331,7 +333,7 @@ impl World {
             }
             Work::Get(get) => {
                 count(&mut self.counts, "get", 1);
-                let live = Ok(self.api.live(&get.target.key).map(Box::new));
+                let live = Ok(self.api.live(&get.target.key, &get.target.judge).map(Box::new));
                 let wanted = get.wanted.as_ref().and_then(|body| self.body(body.digest, &body.app));
                 Outcome::Got { live, wanted }
             }
@@ -351,9 +353,13 @@ impl World {
             }
             Work::Fold(fold) => {
                 count(&mut self.counts, "fold", 1);
-                Outcome::Applied(self.api.fold(&fold.target.key, &fold.patch).map(Box::new))
+                Outcome::Applied(self.api.fold(&fold.target, &fold.patch).map(Box::new))
             }
             Work::Delete(delete) => Outcome::Deleted(self.api.delete(delete)),
+            Work::Explain(explain) => {
+                count(&mut self.counts, "explain", 1);
+                Outcome::Explained(self.api.said.as_ref().map(|events| sum_up(explain, events, &[])))
+            }
         }
     }
 
