@@ -234,7 +234,7 @@ impl State {
             let digest = base.map(|base| base.digest);
             let changed = managed.set_health(&observed, now);
             let timeout = managed.unhealthy.is_some() && (changed || first);
-            if managed.must == Must::Look && managed.case.is_none() {
+            if managed.must == Must::Look && managed.case.is_none() && !observed.unfolded {
                 // It was missing and is back as it was: a relist crossed an event.
                 (managed.must, managed.noticed) = (Must::Nothing, None);
             }
