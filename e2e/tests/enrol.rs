@@ -27,6 +27,7 @@ async fn a_cluster_is_enrolled_with_one_command() -> Result<()> {
     story.tell("a token that names another CA", other_authority(&rig, &site)).await;
     story.tell("a token used already", used(&rig, &site)).await;
     story.tell("check before enrolment", check_before(&rig, &site)).await;
+    story.tell("check says whether the hub answers", check_hub(&mut rig, &site)).await;
     story.tell("a wrong configuration: exit 78, with its place", wrong_file(&rig, &site)).await;
     let joined = pending(&mut rig, site).await;
     let right =
@@ -188,6 +189,34 @@ async fn check_before(rig: &Rig, site: &Site) -> Result<()> {
     let said = spoke.program(&["check"])?.exits(0)?;
     ensure!(said.out.contains("not enrolled yet") && said.out.contains(&token.id), "{said:?}");
     ensure!(!said.out.contains(&token.reveal()), "the token is printed");
+    is_said(&said, "ok", "hub", &[&rig.hub.address, "the CA that the token names"])
+}
+
+/// Somebody else's CA, or nobody at the hub's address: that is the hub's line, and the others are as they were.
+async fn check_hub(rig: &mut Rig, site: &Site) -> Result<()> {
+    let mut token = rig.token("eu-1").await?;
+    token.ca = rimward_proto::Digest::of(b"somebody in between");
+    let other = spoke(rig, site, "check-pin", &token.reveal()).await?;
+    let said = other.program(&["check"])?.exits(1)?;
+    is_said(&said, "FAIL", "hub", &[&rig.hub.address, "UnknownIssuer"])?;
+    let none = spoke(rig, site, "check-none", "no token").await?;
+    let said = none.program(&["check"])?.exits(1)?;
+    is_said(&said, "FAIL", "hub", &["accepts connections", "nobody is trusted"])?;
+    let token = rig.token("eu-1").await?;
+    let spoke = spoke(rig, site, "check-hub", &token.reveal()).await?;
+    rig.hub.stop()?;
+    let said = spoke.program(&["check"])?.exits(1)?;
+    rig.hub.start().await?;
+    is_said(&said, "ok", "API server", &[])?;
+    is_said(&said, "FAIL", "hub", &[&rig.hub.address, "refused"])
+}
+
+/// A line of `check`: its verdict, what it is about, and what it says.
+fn is_said(said: &Said, verdict: &str, about: &str, says: &[&str]) -> Result<()> {
+    let lines = || said.out.lines().filter(|line| line.get(5..).is_some_and(|rest| rest.starts_with(about)));
+    ensure!(lines().count() == 1, "not one line about {about}: {}", said.out);
+    let line = lines().next().unwrap_or_default();
+    ensure!(line.starts_with(verdict) && says.iter().all(|word| line.contains(word)), "{line}");
     Ok(())
 }
 
@@ -213,14 +242,14 @@ async fn wrong_file(rig: &Rig, site: &Site) -> Result<()> {
 async fn check_after(rig: &mut Rig) -> Result<()> {
     let said = rig.sites[0].spoke().program(&["check"])?.exits(0)?;
     ensure!(said.out.contains("spiffe://acme.example/spoke/eu-1"), "{said:?}");
-    ensure!(said.out.lines().count() >= 4, "one line each: {}", said.out);
-    Ok(())
+    ensure!(said.out.lines().count() == 5, "one line each: {}", said.out);
+    is_said(&said, "ok", "hub", &[&rig.hub.address, "the CA of the fleet's root"])
 }
 
 async fn check_dead(rig: &mut Rig) -> Result<()> {
     rig.sites[0].plane().stop_apiserver()?;
     let said = rig.sites[0].spoke().program(&["check"])?.exits(1)?;
-    let line = said.out.lines().find(|line| line.contains("API server")).context("no line about it")?;
-    ensure!(line.starts_with("FAIL"), "{said:?}");
-    Ok(())
+    is_said(&said, "FAIL", "API server", &[])?;
+    // By its token it still knows whom to ask for.
+    is_said(&said, "ok", "hub", &[&rig.hub.address])
 }

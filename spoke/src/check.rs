@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use rimward_proto::ClusterUid;
+use rimward_proto::{ClusterUid, Digest};
 
 use crate::args::Args;
 use crate::cluster::Connection;
 use crate::cluster::errors::chain;
 use crate::config::SpokeConfig;
-use crate::identify::{self, Identifying};
-use crate::metrics::Metrics;
+use crate::identify;
+use crate::reconcile::effects::ca_bundle;
 use crate::run::{INVALID, configuration, dialer};
+use crate::session::tls;
 use crate::store::dir::{DataDir, DirError};
 use crate::store::secret::SecretStore;
 
@@ -25,8 +26,26 @@ pub async fn check(args: &Args) -> u8 {
         }
     };
     line(true, "configuration", &args.config.display().to_string());
-    let good = [data(&config), cluster(&config).await];
+    let data = data(&config);
+    let (cluster, trust) = cluster(&config).await;
+    let good = [data, cluster, hub(&config, trust).await];
     u8::from(good.contains(&false))
+}
+
+/// By what the hub is known.
+enum Trust {
+    /// The CA bundle of the root that is stored with the identity.
+    Bundle(String),
+    /// The CA that a token names, before enrolment.
+    Pin(Digest),
+    /// There is neither.
+    Unknown,
+}
+
+impl Trust {
+    fn of_token(config: &SpokeConfig) -> Self {
+        identify::read_token(config).map_or(Self::Unknown, |token| Self::Pin(token.ca))
+    }
 }
 
 fn line(good: bool, what: &str, text: &str) -> bool {
@@ -45,52 +64,71 @@ fn data(config: &SpokeConfig) -> bool {
     }
 }
 
-async fn cluster(config: &SpokeConfig) -> bool {
+async fn cluster(config: &SpokeConfig) -> (bool, Trust) {
+    let bad = |text: &str| (line(false, "API server", text), Trust::of_token(config));
     let connection = match Connection::new(config.kubeconfig.as_deref()).await {
         Ok(connection) => connection,
-        Err(error) => return line(false, "API server", &chain(&error)),
+        Err(error) => return bad(&chain(&error)),
     };
     match identify::facts_once(&connection).await {
         Ok((uid, version)) => {
             line(true, "API server", &format!("Kubernetes {version}, cluster uid {uid}"));
             identity(config, connection, &uid).await
         }
-        Err(error) => line(false, "API server", &chain(&error)),
+        Err(error) => bad(&chain(&error)),
     }
 }
 
-async fn identity(config: &SpokeConfig, connection: Connection, uid: &ClusterUid) -> bool {
+async fn identity(config: &SpokeConfig, connection: Connection, uid: &ClusterUid) -> (bool, Trust) {
     let secret = SecretStore::new(connection.clone(), &config.namespace, "");
     let stored = match secret.load().await {
         Ok(stored) => stored,
-        Err(error) => return line(false, "identity", &chain(&error)),
-    };
-    let dialer = match dialer(config) {
-        Ok(dialer) => dialer,
-        Err(error) => return line(false, "hub", &chain(&error)),
+        Err(error) => return (line(false, "identity", &chain(&error)), Trust::of_token(config)),
     };
     let Some(identity) = stored.identity else {
         return match identify::read_token(config) {
-            Ok(token) => line(true, "identity", &format!("not enrolled yet; token {} is readable", token.id)),
-            Err(error) => line(false, "identity", &chain(&error)),
+            Ok(token) => {
+                let text = format!("not enrolled yet; token {} is readable", token.id);
+                (line(true, "identity", &text), Trust::Pin(token.ca))
+            }
+            Err(error) => (line(false, "identity", &chain(&error)), Trust::Unknown),
         };
     };
-    let who = Identifying {
-        connection,
-        config: Arc::new(config.clone()),
-        dialer,
-        metrics: Arc::new(Metrics::new()),
-        boot_id: String::new(),
-    };
-    let verified = identify::verify(&identity, &who, uid);
-    match verified
-        .map_err(|error| chain(&error))
-        .and_then(|()| identity.check().map_err(|error| chain(&error)))
-    {
+    let trust = stored.trust.and_then(|trust| ca_bundle(&trust.root)).map_or(Trust::Unknown, Trust::Bundle);
+    let verified = identify::verify(&identity, &config.cluster, uid).map_err(|error| chain(&error));
+    let good = match verified.and_then(|()| identity.check().map_err(|error| chain(&error))) {
         Ok(validity) => {
             let id = identity.trust_domain.spoke_id(&identity.cluster);
             line(true, "identity", &format!("{id}, certificate until {}", validity.not_after))
         }
         Err(error) => line(false, "identity", &error),
+    };
+    (good, trust)
+}
+
+/// Whether the hub's address answers, and as a hub of this fleet.
+async fn hub(config: &SpokeConfig, trust: Trust) -> bool {
+    let dialer = match dialer(config) {
+        Ok(dialer) => dialer,
+        Err(error) => return line(false, "hub", &chain(&error)),
+    };
+    let (tls, known) = match trust {
+        Trust::Bundle(bundle) => (tls::trusting(&bundle, None), "by the CA of the fleet's root"),
+        Trust::Pin(ca) => (Ok(tls::pinned(ca)), "by the CA that the token names"),
+        Trust::Unknown => {
+            let said = "accepts connections, but without identity and token nobody is trusted";
+            return match dialer.accepts().await {
+                Ok(()) => line(false, "hub", &format!("{} {said}", config.hub)),
+                Err(error) => line(false, "hub", &format!("{}: {error}", config.hub)),
+            };
+        }
+    };
+    let tls = match tls {
+        Ok(tls) => tls,
+        Err(error) => return line(false, "hub", &chain(&error)),
+    };
+    match dialer.connect(Arc::new(tls)).await {
+        Ok(_) => line(true, "hub", &format!("{} answers, known {known}", config.hub)),
+        Err(error) => line(false, "hub", &format!("{}: {}", config.hub, chain(&error))),
     }
 }

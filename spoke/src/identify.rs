@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rimward_proto::ClusterUid;
 use rimward_proto::token::{Token, TokenError};
+use rimward_proto::{ClusterName, ClusterUid};
 
 use crate::cluster::client::Connection;
 use crate::cluster::ensure;
@@ -106,7 +106,7 @@ pub async fn begin(who: &Identifying) -> Result<Begun, IdentifyError> {
     let (identity, trust) = match stored.identity {
         Some(identity) => {
             let trust = stored.trust.ok_or(IdentifyError::NoRoot)?;
-            verify(&identity, who, &facts.cluster_uid)?;
+            verify(&identity, &who.config.cluster, &facts.cluster_uid)?;
             until_reachable(&who.metrics, || secret.claim()).await?;
             (identity, trust)
         }
@@ -117,8 +117,12 @@ pub async fn begin(who: &Identifying) -> Result<Begun, IdentifyError> {
 }
 
 /// Checks that a stored identity is this cluster's.
-pub fn verify(identity: &Identity, who: &Identifying, found: &ClusterUid) -> Result<(), IdentifyError> {
-    identity.belongs_to(&who.config.cluster)?;
+pub fn verify(
+    identity: &Identity,
+    configured: &ClusterName,
+    found: &ClusterUid,
+) -> Result<(), IdentifyError> {
+    identity.belongs_to(configured)?;
     identity.check()?;
     if identity.cluster_uid == *found {
         return Ok(());

@@ -79,6 +79,14 @@ impl Dialer {
         endpoint.connect_with_connector(connector).await.map_err(DialError::Connect)
     }
 
+    /// Whether anything accepts a connection there, whoever it is.
+    pub async fn accepts(&self) -> io::Result<()> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.tcp()).await {
+            Ok(connected) => connected.map(drop),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
     async fn tcp(&self) -> io::Result<TcpStream> {
         let stream = match &self.proxy {
             Some(proxy) => proxy.connect(&self.hub).await?,

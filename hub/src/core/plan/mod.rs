@@ -133,7 +133,7 @@ fn frozen_notes(before: &Before, notes: &mut Vec<(SourceId, Note)>) {
     for name in before.frozen.keys() {
         let message = format!("cluster {name} has no document any more: it keeps what it has");
         let note = Note::warning(codes::FROZEN, Position::default(), message)
-            .help(format!("write its document again, or `rimward remove {name}`"));
+            .help("write its document again; there is no `rimward remove` yet");
         notes.push((SourceId::Fleet, note));
     }
 }
