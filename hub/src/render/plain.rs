@@ -12,7 +12,7 @@ use super::manifest::{Manifest, manifest};
 use super::{Defined, RenderedObject};
 use crate::core::codes;
 use crate::core::files::APP_FILE;
-use crate::core::model::{App, SourceTree};
+use crate::core::model::{App, LeftOut, SourceTree};
 use crate::core::note::{Note, Position};
 use crate::core::scope::{CrdScopes, built_in, scope};
 use crate::core::yaml::{self, Entry, Node, Value};
@@ -86,6 +86,7 @@ pub fn parse(
         });
         result.files.insert(path.clone(), file);
     }
+    left_out(app, tree, roots, &mut result.notes);
     if result.files.is_empty() && result.notes.is_empty() {
         let note =
             Note::warning(codes::MANIFEST, app.at.clone(), format!("no manifest below {:?}", app.path));
@@ -111,12 +112,8 @@ fn manifests<'t>(
     let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
     for (path, bytes) in tree.files.range(start..) {
         let Some(rest) = below(path, &app.path) else { break };
-        let hidden = rest.split('/').any(|part| part.starts_with('.'));
-        let foreign = ancestors(path)
-            .any(|folder| roots.contains(folder) && folder != app.root && below(folder, &app.root).is_some());
         let name = path.rsplit('/').next().unwrap_or(path);
-        let yaml = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
-        if hidden || foreign || !yaml || name == APP_FILE {
+        if foreign(app, roots, path, rest) || !is_yaml(name) || name == APP_FILE {
             continue;
         }
         if matches!(name, "kustomization.yaml" | "kustomization.yml" | "Chart.yaml") {
@@ -129,6 +126,46 @@ fn manifests<'t>(
         found.push((path, bytes));
     }
     found
+}
+
+/// What is not read where an App's manifests are: rendered without it, the App would look complete, and what it holds
+/// would be pruned.
+fn left_out(app: &App, tree: &SourceTree, roots: &BTreeSet<String>, notes: &mut Vec<Note>) {
+    let way = ancestors(&app.path).chain([app.path.as_str()]);
+    let way = way.filter_map(|folder| tree.left_out.get_key_value(folder));
+    let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
+    let inside = tree.left_out.range(start..).map_while(|(path, what)| {
+        let rest = below(path, &app.path)?;
+        Some((!foreign(app, roots, path, rest) && may_be_manifest(path, *what)).then_some((path, what)))
+    });
+    let mut found = way.chain(inside.flatten());
+    let Some((path, what)) = found.next() else { return };
+    let more = match found.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more like it)"),
+    };
+    let message =
+        format!("not read: {}{more}; it may hold manifests, so the App stays as it is", what.describe());
+    let help = "commit a regular file or folder in its place, or move it into a dot-folder or out of the App's `path`";
+    notes.push(Note::error(codes::LEFT_OUT, Position::file(path.clone()), message).help(help));
+}
+
+fn may_be_manifest(path: &str, what: LeftOut) -> bool {
+    match what {
+        LeftOut::LinkToFile | LeftOut::OddFile => is_yaml(path),
+        LeftOut::LinkToFolder | LeftOut::Link | LeftOut::Submodule | LeftOut::OddFolder => true,
+    }
+}
+
+fn is_yaml(name: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending))
+}
+
+/// True of a path, `rest` below the App's own, that is in a dot-path or in a folder that is an App of its own.
+fn foreign(app: &App, roots: &BTreeSet<String>, path: &str, rest: &str) -> bool {
+    let other =
+        |folder: &str| roots.contains(folder) && folder != app.root && below(folder, &app.root).is_some();
+    rest.split('/').any(|part| part.starts_with('.')) || ancestors(path).any(other)
 }
 
 /// The folder of `path` if its file has that name.

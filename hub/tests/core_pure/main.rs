@@ -6,6 +6,7 @@ mod codes;
 mod files;
 mod fleet_state;
 mod guardrails;
+mod left_out;
 mod manifests;
 mod properties;
 mod publication;

@@ -1,5 +1,5 @@
 //! The App files of one source: which Apps are there, which are there but
-//! wrong, and which files could be any App.
+//! wrong, and where any App could be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::app::{Context, app};
 use super::check::Check;
 use super::{API_VERSION, APP_FILE, APP_FILE_BYTES, header};
 use crate::core::codes;
-use crate::core::model::{App, Policy, SourceId, SourceSpec, SourceTree, Tenant};
+use crate::core::model::{App, LeftOut, Policy, SourceId, SourceSpec, SourceTree, Tenant};
 use crate::core::note::{Note, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::{self, Mark, Node};
@@ -24,7 +24,8 @@ pub struct AppsLoad {
     /// Apps whose name is known but whose file is wrong: they are there, and do not change. With their file and the
     /// first error.
     pub stuck: BTreeMap<AppId, (String, Note)>,
-    /// App files that do not even say which App they are: any App may be in them.
+    /// App files that do not even say which App they are, and what is not read at all and may hold one: any App may be
+    /// in them.
     pub broken: BTreeSet<String>,
     /// What is wrong with the files.
     pub notes: Vec<Note>,
@@ -59,13 +60,52 @@ fn load_with_index(context: &Context<'_>, tree: &SourceTree) -> AppsLoad {
         let name = path.rsplit('/').next().unwrap_or(path);
         if name == APP_FILE {
             one_file(&mut load, path, bytes, context);
-        } else if matches!(name, "rimward.yml" | "rimward.json") {
-            let note = Note::warning(codes::NEAR_MISS, Position::file(path), "not an App file")
-                .help(format!("an App file is called {APP_FILE}"));
+        } else if meant_as_app(name) {
+            let note =
+                Note::error(codes::NEAR_MISS, Position::file(path), "not read: not the name of an App file")
+                    .help(format!(
+                        "call it {APP_FILE}; while it is there, nothing of this source is removed"
+                    ));
             load.notes.push(note);
+            load.broken.insert(path.clone());
         }
     }
+    left_out(&mut load, tree);
     load
+}
+
+/// True of the name of an App file, and of names that people give one.
+fn meant_as_app(name: &str) -> bool {
+    ["rimward.yaml", "rimward.yml", "rimward.json"].iter().any(|app| name.eq_ignore_ascii_case(app))
+}
+
+/// What is not read may hold an App file, so Apps that are not found are not known to be gone.
+fn left_out(load: &mut AppsLoad, tree: &SourceTree) {
+    let is_app = |path: &str| meant_as_app(path.rsplit(['/', '\\']).next().unwrap_or(path));
+    let (mut files, mut folders): (Vec<(&String, LeftOut)>, Vec<_>) = (Vec::new(), Vec::new());
+    for (path, what) in &tree.left_out {
+        if is_app(path) {
+            files.push((path, *what));
+        } else if what.may_be_folder() {
+            folders.push((path, *what));
+        }
+    }
+    load.broken.extend(files.iter().chain(&folders).map(|(path, _)| (*path).clone()));
+    let all = |path: &str, what: LeftOut, more: usize| {
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
+        (Position::file(path), format!("not read: {}{more}", what.describe()))
+    };
+    if let [(path, what), more @ ..] = files.as_slice() {
+        let (at, message) = all(path, *what, more.len());
+        let help = "commit the App file itself in its place; until then nothing of this source is removed";
+        load.notes.push(Note::error(codes::LEFT_OUT, at, message).help(help));
+    }
+    if let [(path, what), more @ ..] = folders.as_slice() {
+        let (at, message) = all(path, *what, more.len());
+        let help = "it may hold App files, so nothing of this source is removed while it is there: take it out, or \
+                    commit a regular folder in its place";
+        load.notes.push(Note::warning(codes::LEFT_OUT, at, message).help(help));
+    }
 }
 
 fn one_file(load: &mut AppsLoad, path: &str, bytes: &[u8], context: &Context<'_>) {

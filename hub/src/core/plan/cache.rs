@@ -98,7 +98,10 @@ impl RenderCache {
         index: &ClusterIndex,
         tree: &Arc<SourceTree>,
     ) -> &Source {
-        let same = |source: &Source| Arc::ptr_eq(&source.tree, tree) || source.tree.files == tree.files;
+        let same = |source: &Source| {
+            let read = &source.tree;
+            Arc::ptr_eq(read, tree) || (read.files == tree.files && read.left_out == tree.left_out)
+        };
         if !self.sources.get(id).is_some_and(same) {
             self.counts.sources += 1;
             let load = load_apps_indexed(id, spec, tenant, index, tree);
