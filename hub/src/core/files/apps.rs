@@ -12,7 +12,7 @@ use super::check::Check;
 use super::{API_VERSION, APP_FILE, APP_FILE_BYTES, header};
 use crate::core::codes;
 use crate::core::model::{App, LeftOut, Policy, SourceId, SourceSpec, SourceTree, Tenant};
-use crate::core::note::{Note, Position};
+use crate::core::note::{Note, Notes, PER_SOURCE, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::{self, Mark, Node};
 
@@ -55,22 +55,23 @@ pub(in crate::core) fn load_apps_indexed(
 }
 
 fn load_with_index(context: &Context<'_>, tree: &SourceTree) -> AppsLoad {
-    let mut load = AppsLoad::default();
+    let (mut load, mut notes) = (AppsLoad::default(), Notes::new(PER_SOURCE));
     for (path, bytes) in &tree.files {
         let name = path.rsplit('/').next().unwrap_or(path);
         if name == APP_FILE {
-            one_file(&mut load, path, bytes, context);
+            one_file(&mut load, &mut notes, path, bytes, context);
         } else if meant_as_app(name) {
             let note =
                 Note::error(codes::NEAR_MISS, Position::file(path), "not read: not the name of an App file")
                     .help(format!(
                         "call it {APP_FILE}; while it is there, nothing of this source is removed"
                     ));
-            load.notes.push(note);
+            notes.push(note);
             load.broken.insert(path.clone());
         }
     }
-    left_out(&mut load, tree);
+    left_out(&mut load, &mut notes, tree);
+    load.notes = notes.into_vec();
     load
 }
 
@@ -80,7 +81,7 @@ fn meant_as_app(name: &str) -> bool {
 }
 
 /// What is not read may hold an App file, so Apps that are not found are not known to be gone.
-fn left_out(load: &mut AppsLoad, tree: &SourceTree) {
+fn left_out(load: &mut AppsLoad, notes: &mut Notes, tree: &SourceTree) {
     let is_app = |path: &str| meant_as_app(path.rsplit(['/', '\\']).next().unwrap_or(path));
     let (mut files, mut folders): (Vec<(&String, LeftOut)>, Vec<_>) = (Vec::new(), Vec::new());
     for (path, what) in &tree.left_out {
@@ -98,24 +99,24 @@ fn left_out(load: &mut AppsLoad, tree: &SourceTree) {
     if let [(path, what), more @ ..] = files.as_slice() {
         let (at, message) = all(path, *what, more.len());
         let help = "commit the App file itself in its place; until then nothing of this source is removed";
-        load.notes.push(Note::error(codes::LEFT_OUT, at, message).help(help));
+        notes.push(Note::error(codes::LEFT_OUT, at, message).help(help));
     }
     if let [(path, what), more @ ..] = folders.as_slice() {
         let (at, message) = all(path, *what, more.len());
         let help = "it may hold App files, so nothing of this source is removed while it is there: take it out, or \
                     commit a regular folder in its place";
-        load.notes.push(Note::warning(codes::LEFT_OUT, at, message).help(help));
+        notes.push(Note::warning(codes::LEFT_OUT, at, message).help(help));
     }
 }
 
-fn one_file(load: &mut AppsLoad, path: &str, bytes: &[u8], context: &Context<'_>) {
+fn one_file(load: &mut AppsLoad, notes: &mut Notes, path: &str, bytes: &[u8], context: &Context<'_>) {
     let mut check = Check::new(path);
     let node = document(&mut check, bytes);
     let (id, found) = node.as_ref().map_or((None, None), |node| app(&mut check, node, context));
     let error = check.first_error().cloned();
-    load.notes.append(&mut check.notes);
+    notes.extend(check.notes.into_vec());
     match (id, found, error) {
-        (Some(id), Some(app), None) => add(load, id, app),
+        (Some(id), Some(app), None) => add(load, notes, id, app),
         (Some(id), _, Some(error)) => {
             load.apps.remove(&id);
             load.stuck.entry(id).or_insert((path.to_owned(), error));
@@ -161,7 +162,7 @@ fn document(check: &mut Check<'_>, bytes: &[u8]) -> Option<Node> {
     None
 }
 
-fn add(load: &mut AppsLoad, id: AppId, app: App) {
+fn add(load: &mut AppsLoad, notes: &mut Notes, id: AppId, app: App) {
     let Some(other) =
         load.apps.get(&id).map(|app| app.at.clone()).or_else(|| Some(load.stuck.get(&id)?.1.at.clone()))
     else {
@@ -170,7 +171,7 @@ fn add(load: &mut AppsLoad, id: AppId, app: App) {
     };
     let note = Note::error(codes::DUPLICATE, app.at.clone(), format!("App {id} is also at {other}"))
         .help("rename one of them; until then neither is updated");
-    load.notes.push(note.clone());
+    notes.push(note.clone());
     load.apps.remove(&id);
     load.stuck.entry(id).or_insert((app.at.file.clone(), note));
 }

@@ -158,7 +158,9 @@ fn read(path: &str, bytes: &[u8]) -> (Vec<(Doc, Position)>, Vec<Note>) {
                 let Some(doc) = doc else { continue };
                 let at = check.at(node.at);
                 match seen.get(&doc.key()) {
-                    Some(first) => check.notes.push(duplicate(&doc.key(), at, first)),
+                    Some(first) => {
+                        check.notes.push(duplicate(&doc.key(), at, first));
+                    }
                     None => {
                         seen.insert(doc.key(), at.clone());
                         docs.push((doc, at));
@@ -167,7 +169,7 @@ fn read(path: &str, bytes: &[u8]) -> (Vec<(Doc, Position)>, Vec<Note>) {
             }
         }
     }
-    (docs, check.notes)
+    (docs, check.notes.into_vec())
 }
 
 fn document(check: &mut Check<'_>, node: &Node) -> Option<Doc> {
