@@ -141,6 +141,8 @@ pub struct ClusterStatus {
     pub uid: Option<ClusterUid>,
     /// When its certificate expires.
     pub certificate_expires: Option<Timestamp>,
+    /// Why its identity is locked; none if it is not.
+    pub locked: Option<String>,
     /// True while a stream is open.
     pub connected: bool,
     /// Last message of any kind.

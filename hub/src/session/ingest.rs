@@ -24,8 +24,10 @@ pub fn hello(
     enrolment: &Enrolment,
 ) {
     state.update(|world| {
-        let status = world.clusters.entry(cluster.clone()).or_default();
-        enrolled(status, enrolment);
+        // It may have been replaced or locked since the stream was let in; then the stream is about to be cut.
+        let now = state.enrolments.get(cluster);
+        let Some(now) = now.filter(|now| now.uid == enrolment.uid && now.locked.is_none()) else { return };
+        let status = enrolled(world, cluster, &now);
         status.connected = true;
         status.last_seen = Some(Timestamp::now());
         status.spoke_version.clone_from(&hello.spoke_version);
@@ -35,26 +37,50 @@ pub fn hello(
     });
 }
 
-/// What the enrolment says of a cluster.
-pub fn enrolled(status: &mut ClusterStatus, enrolment: &Enrolment) {
+/// What the enrolment says of a cluster. Another uid is another cluster: nothing that was seen of the one that had the
+/// name before is true of it.
+pub fn enrolled<'w>(
+    world: &'w mut World,
+    cluster: &ClusterName,
+    enrolment: &Enrolment,
+) -> &'w mut ClusterStatus {
+    let status = world.clusters.entry(cluster.clone()).or_default();
+    if status.uid.as_ref().is_some_and(|uid| *uid != enrolment.uid) {
+        *status = ClusterStatus::default();
+        world.drift.retain(|(of, _)| of != cluster);
+    }
     status.uid = Some(enrolment.uid.clone());
     status.certificate_expires = Some(enrolment.expires);
+    status.locked.clone_from(&enrolment.locked);
+    status
 }
 
 /// A spoke's stream has ended.
 pub fn gone(state: &State, cluster: &ClusterName) {
     state.update(|world| {
-        if let Some(status) = world.clusters.get_mut(cluster) {
+        // A newer session may have come meanwhile.
+        if !state.sessions.has(cluster)
+            && let Some(status) = world.clusters.get_mut(cluster)
+        {
             status.connected = false;
             status.last_seen = Some(Timestamp::now());
         }
     });
 }
 
+/// The status of a cluster that speaks as `enrolment`; none if the name is another cluster's now.
+fn speaker<'w>(
+    world: &'w mut World,
+    cluster: &ClusterName,
+    enrolment: &Enrolment,
+) -> Option<&'w mut ClusterStatus> {
+    world.clusters.get_mut(cluster).filter(|status| status.uid.as_ref() == Some(&enrolment.uid))
+}
+
 /// A spoke has said something of an offer.
-pub fn ack(state: &State, cluster: &ClusterName, epoch: u64, ack: &Ack) {
+pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u64, ack: &Ack) {
     state.update(|world| {
-        let Some(status) = world.clusters.get_mut(cluster) else { return };
+        let Some(status) = speaker(world, cluster, enrolment) else { return };
         status.last_seen = Some(Timestamp::now());
         match ack.kind {
             AckKind::Held => {
@@ -75,9 +101,9 @@ pub fn ack(state: &State, cluster: &ClusterName, epoch: u64, ack: &Ack) {
 }
 
 /// A spoke has reported. Wakes planning if the report says something that planning reads.
-pub fn report(state: &State, cluster: &ClusterName, report: Report) {
+pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, report: Report) {
     let replan = state.update(|world| {
-        let Some(status) = world.clusters.get_mut(cluster) else { return false };
+        let Some(status) = speaker(world, cluster, enrolment) else { return false };
         let before = (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         let other_plan = status.plan != report.plan;
         status.last_seen = Some(Timestamp::now());

@@ -11,5 +11,6 @@ mod registry;
 mod service;
 
 pub use enrolment::{EnrolError, Enrolments};
+pub(crate) use ingest::enrolled;
 pub use listener::{Listener, ListenerError};
 pub use registry::Registry;

@@ -20,6 +20,7 @@ use crate::core::model::{Policy, SourceId, SourceTree};
 use crate::core::note::Note;
 use crate::core::plan::Origin;
 use crate::core::world::{Published, SourceStatus};
+use crate::session::enrolled;
 use crate::source::Mirrors;
 use crate::state::State;
 use crate::store::records::{self, Planning, Publication, SourceRecord};
@@ -81,10 +82,8 @@ pub fn recall(state: &Arc<State>, mirrors: &Mirrors) -> Result<(Memory, Loaded, 
     }
     let enrolments = state.enrolments.all();
     state.update(|world| {
-        for (cluster, enrolment) in enrolments {
-            let status = world.clusters.entry(cluster).or_default();
-            status.uid = Some(enrolment.uid);
-            status.certificate_expires = Some(enrolment.expires);
+        for (cluster, enrolment) in &enrolments {
+            enrolled(world, cluster, enrolment);
         }
     });
     Ok((memory, loaded, slots))

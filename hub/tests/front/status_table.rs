@@ -48,6 +48,7 @@ const CASES: &[Case] = {
     &[
         ("nothing", |_| {}, (Ready, ""), (Ready, "")),
         ("not enrolled", |w| eu(w).uid = None, (Pending, "NotEnrolled"), (Pending, "NotEnrolled")),
+        ("locked", |w| eu(w).locked = Some("a cloned disk?".into()), (Failed, "Locked"), (Failed, "Locked")),
         ("no stream", |w| eu(w).connected = false, (Offline, "NoStream"), (Offline, "NoStream")),
         (
             "certificate over",
@@ -193,6 +194,23 @@ fn an_offline_cluster_keeps_its_last_counts_and_its_drift_is_unknown() {
     assert_eq!(app.status(now()).state, State::Offline);
     assert!(app.status(now()).message.contains("1 of 2 clusters: us-1"), "{:?}", app.status(now()));
     assert_eq!(app.status(now()).as_of, now() - seconds(840));
+}
+
+#[test]
+fn what_was_reported_long_ago_is_not_of_now() {
+    let mut world = world(now());
+    let hour = now() - seconds(3600);
+    eu(&mut world).reported = Some(hour);
+    assert_eq!((cluster_status(&world).state, cluster_status(&world).as_of), (State::Ready, hour));
+    assert_eq!(app_status(&world).as_of, hour);
+    let view = ClusterView::new(&world, &cluster("eu-1"), now()).unwrap();
+    assert_eq!(view.as_of(), hour, "a stream that is open makes no report younger");
+    // What is said of the stream itself is as of when it was last heard.
+    eu(&mut world).connected = false;
+    assert_eq!(
+        (cluster_status(&world).state, cluster_status(&world).as_of),
+        (State::Offline, now() - seconds(2))
+    );
 }
 
 #[test]
