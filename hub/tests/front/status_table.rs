@@ -279,6 +279,11 @@ fn a_source_that_cannot_be_read_is_never_ready() {
         (State::Failed, "SourceFailed".into())
     );
     assert_eq!(status(&|s| s.commit.clear()), (State::Pending, "NotRead".into()));
+    // What is said of the commit before is not said of this one.
+    assert_eq!(
+        status(&|s| (s.commit, s.notes) = ("newer".into(), vec![note(Severity::Error, "RW3004", "unknown")])),
+        (State::Progressing, "NotPlanned".into())
+    );
     assert_eq!(
         status(&|s| s.notes = vec![note(Severity::Error, "RW3004", "unknown field")]),
         (State::Failed, "BadFile".into())
