@@ -1,19 +1,16 @@
 //! What spokes say → the world. Reports are statements of state, so the newest
-//! replaces the older; drift and events are kept in bounded rings.
+//! replaces the older; how much of it is kept, [`crate::core::told`] says.
 
 use jiff::Timestamp;
+use rimward_proto::ClusterName;
 use rimward_proto::head::Floor;
-use rimward_proto::report::{AppReport, Report};
+use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Hello};
-use rimward_proto::{AppId, ClusterName};
 
-use crate::core::world::{ClusterStatus, Event, RECENT, World};
-use crate::state::{State, push};
+use crate::core::told;
+use crate::core::world::{ClusterStatus, World};
+use crate::state::State;
 use crate::store::records::Enrolment;
-
-/// How far back a repeated drift or event is looked for: a spoke repeats only what was not acknowledged, which is what it
-/// said last.
-const REPEATS: usize = 1_000;
 
 /// A spoke has connected.
 pub fn hello(
@@ -30,8 +27,8 @@ pub fn hello(
         let status = enrolled(world, cluster, &now);
         status.connected = true;
         status.last_seen = Some(Timestamp::now());
-        status.spoke_version.clone_from(&hello.spoke_version);
-        status.kubernetes_version.clone_from(&hello.kubernetes_version);
+        status.spoke_version = told::word(&hello.spoke_version);
+        status.kubernetes_version = told::word(&hello.kubernetes_version);
         status.held = floor.map(|floor| (floor.epoch, floor.seq));
         status.held_plan = hello.held_plan;
     });
@@ -79,8 +76,9 @@ fn speaker<'w>(
 
 /// A spoke has said something of an offer.
 pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u64, ack: &Ack) {
-    state.update(|world| {
-        let Some(status) = speaker(world, cluster, enrolment) else { return };
+    let refused = (told::word(&ack.code), told::sentence(&ack.message));
+    let news = state.update(|world| {
+        let Some(status) = speaker(world, cluster, enrolment) else { return false };
         status.last_seen = Some(Timestamp::now());
         match ack.kind {
             AckKind::Held => {
@@ -90,11 +88,13 @@ pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u
             }
             AckKind::Ready => {}
             AckKind::Applied => status.applied_plan = Some(ack.plan),
-            AckKind::Refused => status.refused = Some((ack.code.clone(), ack.message.clone())),
+            // The same again is no news: a spoke may say it as often as it likes.
+            AckKind::Refused => return status.refused.replace(refused.clone()).as_ref() != Some(&refused),
         }
+        false
     });
-    if ack.kind == AckKind::Refused {
-        let message = format!("refused seq {}: {} {}", ack.seq, ack.code, ack.message);
+    if news {
+        let message = format!("refused seq {}: {} {}", ack.seq, refused.0, refused.1);
         tracing::warn!(%cluster, "{message}");
         state.event("Refused", Some(cluster), message, "");
     }
@@ -103,6 +103,7 @@ pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u
 /// A spoke has reported. Wakes planning if the report says something that planning reads.
 pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, report: Report) {
     let replan = state.update(|world| {
+        let plan = world.published.as_ref().and_then(|published| published.plan(cluster)).cloned();
         let Some(status) = speaker(world, cluster, enrolment) else { return false };
         let before = (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         let other_plan = status.plan != report.plan;
@@ -112,11 +113,11 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
         status.cleared = report.cleared;
         status.unaccounted = report.unaccounted;
         status.holds = report.holds;
-        apps(status, report.apps, report.full, report.as_of);
+        told::apps(status, report.apps, report.full, report.as_of, plan.as_deref());
         let changed = before != (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         // What was said of an older plan did not count; said of this one it may.
         let counts_now = other_plan && !(status.cleared.is_empty() && status.unaccounted.is_empty());
-        keep_news(world, cluster, report.drift, report.events);
+        told::news(world, cluster, report.drift, report.events);
         changed || counts_now
     });
     if replan {
@@ -126,50 +127,4 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
 
 fn holds(status: &ClusterStatus) -> Vec<rimward_proto::Digest> {
     status.holds.iter().map(|hold| hold.digest).collect()
-}
-
-fn apps(status: &mut ClusterStatus, apps: Vec<AppReport>, full: bool, as_of: Timestamp) {
-    let mut kept = std::mem::take(&mut status.apps);
-    let before = kept.clone();
-    if full {
-        kept.clear();
-    }
-    for app in apps {
-        let id: AppId = app.id.clone();
-        let since =
-            before.get(&id).filter(|(old, _)| old.state == app.state).map_or(as_of, |(_, since)| *since);
-        kept.insert(id, (app, since));
-    }
-    status.apps = kept;
-}
-
-fn keep_news(
-    world: &mut World,
-    cluster: &ClusterName,
-    drift: Vec<rimward_proto::report::DriftReport>,
-    events: Vec<rimward_proto::report::EventReport>,
-) {
-    for drift in drift {
-        let known =
-            world.drift.iter_mut().rev().take(REPEATS).find(|(c, old)| c == cluster && old.id == drift.id);
-        match known {
-            // The same drift again, perhaps with its repair now.
-            Some((_, old)) => *old = drift,
-            None => {
-                if world.drift.len() >= RECENT {
-                    world.drift.pop_front();
-                }
-                world.drift.push_back((cluster.clone(), drift));
-            }
-        }
-    }
-    for what in events {
-        let repeated = |old: &Event| old.cluster.as_ref() == Some(cluster) && old.what.id == what.id;
-        if !world.events.iter().rev().take(REPEATS).any(repeated) {
-            push(
-                world,
-                Event { time: what.time, cluster: Some(cluster.clone()), what, actor: String::new() },
-            );
-        }
-    }
 }

@@ -12,4 +12,5 @@ mod manifests;
 mod properties;
 mod publication;
 mod scale;
+mod told;
 mod world;

@@ -296,7 +296,10 @@ async fn a_session_that_is_cut_is_not_connected_any_more() {
 async fn another_cluster_under_the_same_name_inherits_nothing() {
     let (hub, _home) = Hub::start().await;
     let spoke = hub.spoke("eu-1").await;
+    let (plan, index) = plan(&["x"]);
+    hub.publish(&[("eu-1", &plan)], &[b"x", &index]);
     let mut talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    talk.offer().await;
     talk.say(SpokeMessage::Report(ready())).await;
     talk.next().await.unwrap();
     assert_eq!(known(&hub).apps.len(), 1);
@@ -311,6 +314,32 @@ async fn another_cluster_under_the_same_name_inherits_nothing() {
     let _talk = Talk::hello(&hub, &identity, Hello { cluster_uid: uid, ..hello("eu-1") }).await;
     until(|| known(&hub).connected).await;
     assert!(empty(&known(&hub)), "an empty cluster is not Ready because the one before it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoke_that_talks_a_lot_costs_little() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let long = "x".repeat(1 << 20);
+    let talk = Talk::hello(&hub, &spoke, Hello { spoke_version: long.clone(), ..hello("eu-1") }).await;
+    for _ in 0..20 {
+        talk.say(SpokeMessage::Ack(Ack {
+            kind: AckKind::Refused,
+            plan: Digest::of(b"x"),
+            seq: 1,
+            code: long.clone(),
+            message: long.clone(),
+        }))
+        .await;
+    }
+    talk.say(SpokeMessage::Report(ready())).await;
+    until(|| known(&hub).reported.is_some()).await;
+    let status = known(&hub);
+    let (code, message) = status.refused.unwrap();
+    assert_eq!((status.spoke_version.len(), code.len(), message.len()), (256, 256, 1024));
+    assert!(status.apps.is_empty(), "no plan of it has that App");
+    let told = hub.state.look(|world| world.events.iter().filter(|e| e.what.kind == "Refused").count());
+    assert_eq!(told, 1, "the same refusal again is no news");
 }
 
 #[tokio::test(flavor = "multi_thread")]
