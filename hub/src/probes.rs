@@ -12,6 +12,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::core::world::Task;
 use crate::state::State;
 
 /// A main loop that has not ticked for this long, seconds, is stuck.
@@ -121,6 +122,18 @@ impl Probes {
                 ("holds", "Changes the hub holds for an approval", count(world.decided.holds.len())),
                 ("clusters", "Clusters known", count(world.clusters.len())),
             ]);
+            values.extend(Task::ALL.map(|task| {
+                let (name, help) = match task {
+                    Task::Planning => {
+                        ("planning_failing", "1 if what was read cannot be planned or published")
+                    }
+                    Task::Renewal => ("renewal_failing", "1 if the head cannot be renewed"),
+                    Task::Collection => {
+                        ("collection_failing", "1 if content that nothing needs is not removed")
+                    }
+                };
+                (name, help, i64::from(world.troubles.contains_key(&task)))
+            }));
         });
         values
     }

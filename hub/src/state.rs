@@ -12,7 +12,8 @@ use rimward_proto::{ClusterName, TrustDomain};
 use tokio::sync::{Notify, watch};
 
 use crate::config::HubConfig;
-use crate::core::world::{Event, Published, RECENT, World};
+use crate::core::told;
+use crate::core::world::{Event, Published, World};
 use crate::pki::Authority;
 use crate::session::{Enrolments, Registry, Sent};
 use crate::sign::Signer;
@@ -104,7 +105,7 @@ impl State {
             key: None,
         };
         let event = Event { time, cluster: cluster.cloned(), what, actor: actor.to_owned() };
-        self.update(|world| push(world, event));
+        self.update(|world| told::event(world, event));
     }
 
     /// A spoke holds a head of ours that the store does not know: signing on could put two trees under one seq, so
@@ -128,14 +129,6 @@ impl State {
     pub fn ahead(&self) -> Option<String> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Keeps an event, and forgets the oldest beyond [`RECENT`].
-pub fn push(world: &mut World, event: Event) {
-    if world.events.len() >= RECENT {
-        world.events.pop_front();
-    }
-    world.events.push_back(event);
 }
 
 /// An error and its causes in one line.

@@ -1,11 +1,18 @@
 //! "Did you mean": what people write is strict on both sides, so both sides
 //! name the nearest known name when a letter is missing.
 
+/// Characters of the longest text that a name is suggested for: the comparison takes memory for each pair of characters,
+/// and all our names are shorter.
+const LONGEST: usize = 100;
+
 /// The known name that `text` was probably meant to be: an edit or two away, more in longer texts.
 pub fn closest<'k, K: AsRef<str> + ?Sized + 'k>(
     text: &str,
     known: impl IntoIterator<Item = &'k K>,
 ) -> Option<&'k str> {
+    if text.chars().nth(LONGEST).is_some() {
+        return None;
+    }
     let text = text.to_lowercase();
     let tolerated = 1 + text.chars().count() / 4;
     known
@@ -39,6 +46,7 @@ mod tests {
         assert_eq!(closest("Clusters", &known), Some("clusters"));
         assert_eq!(closest("replicas", &known), None);
         assert_eq!(closest::<str>("x", []), None);
+        assert_eq!(closest(&"namespace".repeat(100_000), &known), None);
     }
 
     #[test]

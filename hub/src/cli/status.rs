@@ -52,6 +52,10 @@ fn people(status: &Value, now: Timestamp) -> String {
     }
     lines.push(format!("published   {}", publication(&status["publication"], now)));
     lines.push(format!("planned     {}", ago(&status["planned"], now)));
+    for trouble in status["troubles"].as_array().into_iter().flatten() {
+        let (task, since) = (text(&trouble["task"]), age(trouble["since"].as_str(), now));
+        lines.push(format!("{task:12}failing for {since}: {}", text(&trouble["message"])));
+    }
     lines.push(format!("hub         {} at {}", text(&status["version"]), text(&status["address"])));
     lines.iter().map(|line| clean(line).trim_end().to_owned() + "\n").collect()
 }

@@ -49,6 +49,8 @@ pub const OBJECT_TWICE: &str = "RW3022";
 pub const TOO_LARGE: &str = "RW3023";
 /// A list with a key twice that the API server would refuse.
 pub const LIST_KEY: &str = "RW3024";
+/// Something that is not read stands where something that is needed may be.
+pub const LEFT_OUT: &str = "RW3025";
 /// A namespace that is not the tenant's.
 pub const NAMESPACE: &str = "RW4001";
 /// A cluster-scoped object of a tenant that may not have it.

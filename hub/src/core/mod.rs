@@ -12,5 +12,6 @@ pub mod publication;
 pub mod scope;
 pub mod select;
 pub mod status;
+pub mod told;
 pub mod world;
 pub mod yaml;

@@ -80,7 +80,7 @@ pub struct GitSpec {
 }
 
 /// The content of a repository at one commit: the one value that rendering and deciding read. Only regular files below
-/// the source's path; symlinks and submodules are left out with a note.
+/// the source's path are read; what else is there is known by its path, so that it is never taken for absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceTree {
     /// The commit, 40 hex digits.
@@ -88,6 +88,41 @@ pub struct SourceTree {
     /// File content by path relative to the source's path, `/`-separated. Only files that could matter: `.yaml`, `.yml`,
     /// `.json`.
     pub files: BTreeMap<String, Arc<[u8]>>,
+    /// What is there and not read, by path; bytes that are not text are escaped.
+    pub left_out: BTreeMap<String, LeftOut>,
+}
+
+/// What an entry is that is there and not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// A symbolic link to a regular file of the repository.
+    LinkToFile,
+    /// A symbolic link to a folder that is read where it is.
+    LinkToFolder,
+    /// A symbolic link to anything else: out of the repository, to nothing, to another link.
+    Link,
+    /// A submodule.
+    Submodule,
+    /// A regular file whose name cannot be part of a path.
+    OddFile,
+    /// Anything else whose name cannot be part of a path.
+    OddFolder,
+}
+
+impl LeftOut {
+    /// What it is, for messages.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::LinkToFile | Self::LinkToFolder | Self::Link => "a symbolic link, which is not followed",
+            Self::Submodule => "a submodule, which is not fetched",
+            Self::OddFile | Self::OddFolder => "not a name that can be part of a path",
+        }
+    }
+
+    /// True if it may be a folder whose files are read nowhere else.
+    pub fn may_be_folder(self) -> bool {
+        matches!(self, Self::Link | Self::Submodule | Self::OddFolder)
+    }
 }
 
 /// Which clusters. All parts must hold; the empty selector selects every cluster.

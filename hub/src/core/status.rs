@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use rimward_proto::report::State;
 
 use super::note::{Note, Severity};
+use super::world::{Task, World};
 
 /// How many things a message names before it only counts the rest: more would not fit a terminal's line.
 pub const NAMED: usize = 3;
@@ -106,6 +107,18 @@ pub fn worst<'a>(noun: &str, parts: impl IntoIterator<Item = (&'a str, &'a Statu
         (n, all) => format!("{n} of {all} {noun}: {name}: {}", first.message),
     };
     Some(Status::not(shown, &first.reason, message, as_of).since(times.flatten().min()))
+}
+
+/// The status of the hub itself.
+pub fn hub(world: &World, now: Timestamp) -> Status {
+    let Some((task, trouble)) = world.troubles.first_key_value() else { return Status::ready(now) };
+    let (reason, what) = match task {
+        Task::Planning => ("PlanFailed", "what was read cannot be published; the last publication stays"),
+        Task::Renewal => ("RenewalFailed", "the head cannot be renewed"),
+        Task::Collection => ("CollectionFailed", "content that nothing needs is not removed"),
+    };
+    let message = format!("{what}: {}", trouble.message);
+    Status::not(State::Failed, reason, message, now).since(Some(trouble.since))
 }
 
 /// Some names for a message: the first [`NAMED`], then how many more.

@@ -40,6 +40,47 @@ pub struct World {
     pub events: VecDeque<Event>,
     /// When the fleet was last planned.
     pub planned: Option<Timestamp>,
+    /// What the hub itself fails at, and tries again.
+    pub troubles: BTreeMap<Task, Trouble>,
+}
+
+/// Something the hub does by itself, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Task {
+    /// To plan what was read, and publish it.
+    Planning,
+    /// To keep the head fresh.
+    Renewal,
+    /// To remove content that nothing needs.
+    Collection,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Planning, Self::Renewal, Self::Collection];
+}
+
+/// Why a task fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it failed last.
+    pub message: String,
+}
+
+impl World {
+    /// Writes down how a task went.
+    pub fn went(&mut self, task: Task, failure: Option<String>, now: Timestamp) {
+        match failure {
+            None => drop(self.troubles.remove(&task)),
+            Some(message) => {
+                let since = self.troubles.get(&task).map_or(now, |trouble| trouble.since);
+                self.troubles.insert(task, Trouble { since, message });
+            }
+        }
+    }
 }
 
 /// What is known of a source.
@@ -51,7 +92,9 @@ pub struct SourceStatus {
     pub reference: String,
     /// The commit of the snapshot in use; empty if there never was one.
     pub commit: String,
-    /// When that commit was last confirmed by the server.
+    /// The commit that was last planned with; empty if none was since the start.
+    pub planned: String,
+    /// When `commit` was last confirmed by the server.
     pub fetched: Option<Timestamp>,
     /// What went wrong at the last look; none if it went well.
     pub error: Option<Note>,
@@ -141,6 +184,8 @@ pub struct ClusterStatus {
     pub uid: Option<ClusterUid>,
     /// When its certificate expires.
     pub certificate_expires: Option<Timestamp>,
+    /// Why its identity is locked; none if it is not.
+    pub locked: Option<String>,
     /// True while a stream is open.
     pub connected: bool,
     /// Last message of any kind.

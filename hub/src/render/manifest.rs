@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{Defined, RenderedObject, listkeys};
 use crate::core::codes;
-use crate::core::note::{Note, Position};
+use crate::core::note::{Note, Notes, Position};
 use crate::core::scope::Scope;
 use crate::core::yaml::{Entry, Node, Value};
 
@@ -46,20 +46,17 @@ pub(super) struct Manifest {
     defines: Option<Defined>,
 }
 
-/// Reads one document; `Err` says everything that is wrong with it.
-pub(super) fn manifest(file: &str, node: &Node) -> Result<Manifest, Vec<Note>> {
-    let mut notes = Vec::new();
-    let mut reader = Reader { file, notes: &mut notes };
+/// Reads one document; `notes` get what is wrong with it, and none is returned if anything is.
+pub(super) fn manifest(file: &str, node: &Node, notes: &mut Notes) -> Option<Manifest> {
+    let mut reader = Reader { file, notes, failed: false };
     let found = reader.manifest(node);
-    match found {
-        Some(manifest) if notes.is_empty() => Ok(manifest),
-        _ => Err(notes),
-    }
+    found.filter(|_| !reader.failed)
 }
 
 struct Reader<'r> {
     file: &'r str,
-    notes: &'r mut Vec<Note>,
+    notes: &'r mut Notes,
+    failed: bool,
 }
 
 impl Reader<'_> {
@@ -68,8 +65,9 @@ impl Reader<'_> {
     }
 
     fn error(&mut self, code: &str, node: &Node, message: impl Into<String>) -> &mut Note {
-        self.notes.push(Note::error(code, self.at(node), message));
-        self.notes.last_mut().expect("one was just pushed")
+        self.failed = true;
+        let note = Note::error(code, self.at(node), message);
+        self.notes.push(note)
     }
 
     fn manifest(&mut self, node: &Node) -> Option<Manifest> {

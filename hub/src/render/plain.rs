@@ -12,8 +12,8 @@ use super::manifest::{Manifest, manifest};
 use super::{Defined, RenderedObject};
 use crate::core::codes;
 use crate::core::files::APP_FILE;
-use crate::core::model::{App, SourceTree};
-use crate::core::note::{Note, Position};
+use crate::core::model::{App, LeftOut, SourceTree};
+use crate::core::note::{Note, Notes, PER_APP, PER_FILE, Position};
 use crate::core::scope::{CrdScopes, built_in, scope};
 use crate::core::yaml::{self, Entry, Node, Value};
 
@@ -75,8 +75,13 @@ pub fn parse(
     before: Option<&Parsed>,
     parsed: &mut u64,
 ) -> Parsed {
-    let mut result = Parsed::default();
-    for (path, bytes) in manifests(app, tree, roots, &mut result.notes) {
+    let (mut result, mut notes) = (Parsed::default(), Notes::new(PER_APP));
+    let (mut wrong, mut unread) = (0, 0);
+    for (path, bytes) in manifests(app, tree, roots, &mut notes) {
+        if wrong >= PER_APP {
+            unread += 1;
+            continue;
+        }
         let same = before.and_then(|before| before.files.get(path)).filter(|file| {
             file.namespace == app.namespace && (Arc::ptr_eq(&file.bytes, bytes) || file.bytes == *bytes)
         });
@@ -84,13 +89,20 @@ pub fn parse(
             *parsed += 1;
             Arc::new(read(path, bytes, app.namespace.as_deref()))
         });
+        wrong += file.notes.len();
         result.files.insert(path.clone(), file);
     }
-    if result.files.is_empty() && result.notes.is_empty() {
+    left_out(app, tree, roots, &mut notes);
+    if unread > 0 {
+        let message = format!("{unread} more files are not looked at before these are right");
+        notes.push(Note::error(codes::UNREADABLE, app.at.clone(), message).help("mend the errors above"));
+    }
+    if result.files.is_empty() && notes.is_empty() {
         let note =
             Note::warning(codes::MANIFEST, app.at.clone(), format!("no manifest below {:?}", app.path));
-        result.notes.push(note.help("check the App's `path`"));
+        notes.push(note.help("check the App's `path`"));
     }
+    result.notes = notes.into_vec();
     result
 }
 
@@ -104,19 +116,15 @@ fn manifests<'t>(
     app: &App,
     tree: &'t SourceTree,
     roots: &BTreeSet<String>,
-    notes: &mut Vec<Note>,
+    notes: &mut Notes,
 ) -> Vec<(&'t String, &'t Arc<[u8]>)> {
     let mut found = Vec::new();
     // Paths with one prefix stand together, so the walk ends with the folder.
     let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
     for (path, bytes) in tree.files.range(start..) {
         let Some(rest) = below(path, &app.path) else { break };
-        let hidden = rest.split('/').any(|part| part.starts_with('.'));
-        let foreign = ancestors(path)
-            .any(|folder| roots.contains(folder) && folder != app.root && below(folder, &app.root).is_some());
         let name = path.rsplit('/').next().unwrap_or(path);
-        let yaml = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
-        if hidden || foreign || !yaml || name == APP_FILE {
+        if foreign(app, roots, path, rest) || !is_yaml(name) || name == APP_FILE {
             continue;
         }
         if matches!(name, "kustomization.yaml" | "kustomization.yml" | "Chart.yaml") {
@@ -129,6 +137,46 @@ fn manifests<'t>(
         found.push((path, bytes));
     }
     found
+}
+
+/// What is not read where an App's manifests are: rendered without it, the App would look complete, and what it holds
+/// would be pruned.
+fn left_out(app: &App, tree: &SourceTree, roots: &BTreeSet<String>, notes: &mut Notes) {
+    let way = ancestors(&app.path).chain([app.path.as_str()]);
+    let way = way.filter_map(|folder| tree.left_out.get_key_value(folder));
+    let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
+    let inside = tree.left_out.range(start..).map_while(|(path, what)| {
+        let rest = below(path, &app.path)?;
+        Some((!foreign(app, roots, path, rest) && may_be_manifest(path, *what)).then_some((path, what)))
+    });
+    let mut found = way.chain(inside.flatten());
+    let Some((path, what)) = found.next() else { return };
+    let more = match found.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more like it)"),
+    };
+    let message =
+        format!("not read: {}{more}; it may hold manifests, so the App stays as it is", what.describe());
+    let help = "commit a regular file or folder in its place, or move it into a dot-folder or out of the App's `path`";
+    notes.push(Note::error(codes::LEFT_OUT, Position::file(path.clone()), message).help(help));
+}
+
+fn may_be_manifest(path: &str, what: LeftOut) -> bool {
+    match what {
+        LeftOut::LinkToFile | LeftOut::OddFile => is_yaml(path),
+        LeftOut::LinkToFolder | LeftOut::Link | LeftOut::Submodule | LeftOut::OddFolder => true,
+    }
+}
+
+fn is_yaml(name: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending))
+}
+
+/// True of a path, `rest` below the App's own, that is in a dot-path or in a folder that is an App of its own.
+fn foreign(app: &App, roots: &BTreeSet<String>, path: &str, rest: &str) -> bool {
+    let other =
+        |folder: &str| roots.contains(folder) && folder != app.root && below(folder, &app.root).is_some();
+    rest.split('/').any(|part| part.starts_with('.')) || ancestors(path).any(other)
 }
 
 /// The folder of `path` if its file has that name.
@@ -148,45 +196,47 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>) -> File {
-    let mut file = File {
-        bytes: bytes.clone(),
-        namespace: namespace.map(str::to_owned),
-        items: Vec::new(),
-        notes: Vec::new(),
-    };
-    let documents = match yaml::parse(bytes) {
-        Ok(documents) => documents,
+    let (mut items, mut notes) = (Vec::new(), Notes::new(PER_FILE));
+    match yaml::parse(bytes) {
+        Ok(documents) => {
+            for node in documents.into_iter().flat_map(expand_list) {
+                items.extend(item(path, &node, namespace, &mut notes));
+            }
+        }
         Err(error) => {
             let at = Position { file: path.to_owned(), line: error.at.line, column: error.at.column };
-            file.notes.push(Note::error(codes::UNREADABLE, at, error.message));
-            return file;
-        }
-    };
-    for node in documents.into_iter().flat_map(expand_list) {
-        match manifest(path, &node) {
-            Err(notes) => file.notes.extend(notes),
-            Ok(manifest) => match built_in(&manifest.group, &manifest.kind) {
-                None => file.items.push(Item::Unscoped(Box::new(manifest))),
-                Some(scope) => match manifest.finish(scope, namespace) {
-                    Ok(object) => file.items.push(Item::Done(Arc::new(object))),
-                    Err(note) => file.notes.push(note),
-                },
-            },
+            notes.push(Note::error(codes::UNREADABLE, at, error.message));
         }
     }
-    file
+    let (bytes, namespace) = (bytes.clone(), namespace.map(str::to_owned));
+    File { bytes, namespace, items, notes: notes.into_vec() }
 }
 
-/// The items of a `List`, or of a typed list such as `ConfigMapList`, whose items need not say what they are.
-fn expand_list(node: Node) -> Vec<Node> {
+fn item(path: &str, node: &Node, namespace: Option<&str>, notes: &mut Notes) -> Option<Item> {
+    let manifest = manifest(path, node, notes)?;
+    let Some(scope) = built_in(&manifest.group, &manifest.kind) else {
+        return Some(Item::Unscoped(Box::new(manifest)));
+    };
+    match manifest.finish(scope, namespace) {
+        Ok(object) => Some(Item::Done(Arc::new(object))),
+        Err(note) => {
+            notes.push(note);
+            None
+        }
+    }
+}
+
+/// The items of a `List`, or of a typed list such as `ConfigMapList`, whose items need not say what they are. They are
+/// moved out of it: lists within lists would otherwise be copied at each level.
+fn expand_list(mut node: Node) -> Vec<Node> {
     let kind = node.get("kind").and_then(Node::text).unwrap_or("").to_owned();
     let version = node.get("apiVersion").and_then(Node::text).unwrap_or("").to_owned();
-    let (Some(item_kind), Value::Map(entries)) = (kind.strip_suffix("List"), &node.value) else {
+    let (Some(item_kind), Value::Map(entries)) = (kind.strip_suffix("List"), &mut node.value) else {
         return vec![node];
     };
-    let items = entries.iter().find(|entry| entry.key == "items").map(|entry| &entry.node.value);
+    let items = entries.iter_mut().find(|entry| entry.key == "items").map(|entry| &mut entry.node.value);
     let Some(Value::List(items)) = items else { return vec![node] };
-    let mut items = items.clone();
+    let mut items = std::mem::take(items);
     for item in &mut items {
         let at = item.at;
         if let Value::Map(entries) = &mut item.value
@@ -236,22 +286,24 @@ impl Parsed {
 
     /// The App's objects, with the scopes of custom kinds.
     pub fn finish(&self, app: &App, crds: &CrdScopes) -> Rendered {
-        let mut rendered = Rendered { notes: self.notes.clone(), ..Rendered::default() };
+        let (mut rendered, mut notes) = (Rendered::default(), Notes::new(PER_APP));
+        notes.extend(self.notes.iter().cloned());
         for file in self.files.values() {
-            rendered.notes.extend(file.notes.iter().cloned());
+            notes.extend(file.notes.iter().cloned());
             for item in &file.items {
-                match item {
-                    Item::Done(object) => rendered.add(object.clone()),
+                let object = match item {
+                    Item::Done(object) => Ok(object.clone()),
                     Item::Unscoped(manifest) => match scope(&manifest.group, &manifest.kind, crds) {
-                        None => rendered.notes.push(unknown_scope(manifest)),
-                        Some(scope) => match manifest.finish(scope, app.namespace.as_deref()) {
-                            Ok(object) => rendered.add(Arc::new(object)),
-                            Err(note) => rendered.notes.push(note),
-                        },
+                        None => Err(unknown_scope(manifest)),
+                        Some(scope) => manifest.finish(scope, app.namespace.as_deref()).map(Arc::new),
                     },
+                };
+                if let Err(note) = object.and_then(|object| rendered.add(object)) {
+                    notes.push(note);
                 }
             }
         }
+        rendered.notes = notes.into_vec();
         if !rendered.failed() {
             rendered.index(app);
         }
@@ -277,13 +329,13 @@ impl Rendered {
         self.notes.iter().find(|note| note.severity == crate::core::note::Severity::Error)
     }
 
-    fn add(&mut self, object: Arc<RenderedObject>) {
+    fn add(&mut self, object: Arc<RenderedObject>) -> Result<(), Note> {
         if let Some(first) = self.objects.get(&object.key) {
             let message = format!("{} is also at {}", object.key, first.at);
-            self.notes.push(Note::error(codes::OBJECT_TWICE, object.at.clone(), message).help("remove one"));
-        } else {
-            self.objects.insert(object.key.clone(), object);
+            return Err(Note::error(codes::OBJECT_TWICE, object.at.clone(), message).help("remove one"));
         }
+        self.objects.insert(object.key.clone(), object);
+        Ok(())
     }
 
     fn index(&mut self, app: &App) {

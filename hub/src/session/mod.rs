@@ -12,6 +12,7 @@ mod sent;
 mod service;
 
 pub use enrolment::{EnrolError, Enrolments};
+pub(crate) use ingest::enrolled;
 pub use listener::{Listener, ListenerError};
 pub use registry::Registry;
 pub use sent::{Kind, Sent};

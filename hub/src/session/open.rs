@@ -41,6 +41,21 @@ pub struct Stream {
     pub(super) outgoing: mpsc::Sender<Result<HubFrame, Status>>,
 }
 
+/// An open session; however it ends, its cluster is not connected any more.
+struct Open {
+    state: Arc<State>,
+    cluster: ClusterName,
+    ticket: Ticket,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.state.sessions.leave(&self.cluster, &self.ticket) {
+            ingest::gone(&self.state, &self.cluster);
+        }
+    }
+}
+
 /// What the spoke holds, as far as it has said.
 struct Known {
     plan: Option<Digest>,
@@ -51,26 +66,31 @@ impl Stream {
     /// Runs until the stream ends.
     pub async fn run(mut self) {
         let cluster = self.cluster.clone();
+        let open = Open { state: self.state.clone(), cluster: cluster.clone(), ticket: self.ticket.clone() };
         let result = self.talk().await;
+        // Before the reason is sent: a spoke that takes nothing would seem connected until that is given up.
+        drop(open);
         if let Err(status) = result {
             tracing::info!(%cluster, code = ?status.code(), "session ended: {}", status.message());
             // The spoke may be gone already; then nobody needs the reason.
             let _ = tokio::time::timeout(STALLED, self.outgoing.send(Err(status))).await;
         }
-        if self.state.sessions.leave(&cluster, &self.ticket) {
-            ingest::gone(&self.state, &cluster);
-        }
     }
 
     async fn talk(&mut self) -> Result<(), Status> {
         let mut published = self.state.published.subscribe();
-        let hello = self.hello().await?;
+        let cut = self.ticket.cut.clone();
+        let hello = tokio::select! {
+            biased;
+            () = cut.cancelled() => return Err(cut_off()),
+            hello = self.hello() => hello?,
+        };
         let mut known = Known { plan: hello.held_plan, root: hello.root_version };
         published.mark_changed();
         loop {
             tokio::select! {
                 biased;
-                () = self.ticket.cut.cancelled() => return Err(Status::aborted("a newer session, or a cut, ended this one")),
+                () = self.ticket.cut.cancelled() => return Err(cut_off()),
                 () = self.stop.cancelled() => return Err(Status::unavailable("the hub is stopping")),
                 frame = self.incoming.message() => match frame? {
                     Some(frame) => self.hear(frame, &mut known).await?,
@@ -149,7 +169,7 @@ impl Stream {
             }
             SpokeMessage::Report(report) => {
                 let (boot_id, counter) = (report.boot_id.clone(), report.counter);
-                ingest::report(&self.state, &self.cluster, report);
+                ingest::report(&self.state, &self.cluster, &self.enrolment, report);
                 self.say(HubMessage::ReportAck { boot_id, counter }).await
             }
             SpokeMessage::NeedRoots { after } => {
@@ -164,7 +184,7 @@ impl Stream {
         if ack.kind == AckKind::Held {
             known.plan = Some(ack.plan);
         }
-        ingest::ack(&self.state, &self.cluster, self.state.signer.root().epoch, ack);
+        ingest::ack(&self.state, &self.cluster, &self.enrolment, self.state.signer.root().epoch, ack);
     }
 
     async fn offer(&self, published: &Arc<Published>, known: &mut Known) -> Result<(), Status> {
@@ -193,6 +213,10 @@ impl Stream {
             Err(_) => Err(Status::resource_exhausted("the spoke does not take what it is sent")),
         }
     }
+}
+
+fn cut_off() -> Status {
+    Status::aborted("a newer session, or a cut, ended this one")
 }
 
 fn decode(frame: SpokeFrame) -> Result<SpokeMessage, Status> {

@@ -55,11 +55,17 @@ impl Registry {
         current
     }
 
-    /// Cuts a cluster's session.
+    /// Cuts a cluster's session. It keeps its place until it leaves, so that whoever ends it is told that it was the
+    /// cluster's.
     pub fn cut(&self, cluster: &ClusterName) {
-        if let Some((_, cut)) = self.lock().open.remove(cluster) {
+        if let Some((_, cut)) = self.lock().open.get(cluster) {
             cut.cancel();
         }
+    }
+
+    /// True while a cluster has a session, even one that is being cut.
+    pub fn has(&self, cluster: &ClusterName) -> bool {
+        self.lock().open.contains_key(cluster)
     }
 
     /// Number of open sessions.
@@ -91,6 +97,8 @@ mod tests {
         assert!(!registry.leave(&cluster, &old), "the old one must not throw the new one out");
         assert_eq!(registry.len(), 1);
         registry.cut(&cluster);
-        assert!(new.cut.is_cancelled() && registry.is_empty());
+        assert!(new.cut.is_cancelled() && registry.has(&cluster), "it is gone when it has left");
+        assert!(registry.leave(&cluster, &new), "a session that was cut was the cluster's");
+        assert!(registry.is_empty());
     }
 }

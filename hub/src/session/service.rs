@@ -96,9 +96,25 @@ impl Service {
     }
 
     fn after_change(&self, cluster: &ClusterName, enrolment: &records::Enrolment) {
-        self.state
-            .update(|world| ingest::enrolled(world.clusters.entry(cluster.clone()).or_default(), enrolment));
+        self.state.update(|world| {
+            ingest::enrolled(world, cluster, enrolment);
+        });
         self.state.plan_needed.notify_one();
+    }
+}
+
+/// Shows that a cluster is locked. Both holders of its key ask again and again; it is said once.
+fn locked(state: &State, cluster: &ClusterName, why: &str) {
+    state.sessions.cut(cluster);
+    let Some(enrolment) = state.enrolments.get(cluster) else { return };
+    let known = state.update(|world| {
+        let known = world.clusters.get(cluster).is_some_and(|status| status.locked.is_some());
+        ingest::enrolled(world, cluster, &enrolment);
+        known
+    });
+    if !known {
+        tracing::warn!(%cluster, "locked: {why}");
+        state.event("Locked", Some(cluster), why, "");
     }
 }
 
@@ -172,8 +188,7 @@ impl Enrolment for Service {
                 Timestamp::now(),
             );
             if let Err(EnrolError::Locked { cluster, why }) = &renewed {
-                state.sessions.cut(cluster);
-                state.event("Locked", Some(cluster), why.clone(), "");
+                locked(state, cluster, why);
             }
             renewed
         });

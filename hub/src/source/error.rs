@@ -2,6 +2,7 @@
 //! do. Nothing here ever holds a secret: URLs with credentials are refused
 //! before they are used, and server answers are not repeated.
 
+use crate::core::model::LeftOut;
 use crate::core::note::{Note, Position, Severity};
 
 /// Why a source cannot be read; each kind has its code.
@@ -171,12 +172,8 @@ impl SourceError {
 const WHY: usize = 300;
 
 /// A note on something in a tree that was left out.
-pub(super) fn left_out(path: &str, message: &str) -> Note {
-    Note {
-        severity: Severity::Info,
-        code: "RW2010".to_owned(),
-        at: Position { file: path.to_owned(), line: 0, column: 0 },
-        message: message.to_owned(),
-        help: String::new(),
-    }
+pub(super) fn left_out(path: &str, what: LeftOut) -> Note {
+    let message = format!("left out: {}", what.describe());
+    Note::new(Severity::Info, "RW2010", Position::file(path), message)
+        .help("commit a regular file or folder, if it was meant to be read")
 }

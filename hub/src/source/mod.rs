@@ -32,5 +32,10 @@ pub const BLOB_BYTES: u64 = 10 << 20;
 pub const TREE_BYTES: u64 = 256 << 20;
 /// Folders within folders: deeper than any repository of people, and the walk stays on the stack.
 pub const TREE_DEPTH: usize = 64;
+/// Symbolic links of one tree whose target is looked up, each of which costs reading some folders; what further ones lead
+/// to counts as not known.
+pub const LINKS: usize = 1_000;
+/// The text of a symbolic link: no system follows a longer one.
+pub const LINK_BYTES: u64 = 4096;
 /// Notes on what was left out, a tree: enough to see the pattern.
 pub const TREE_NOTES: usize = 50;

@@ -1,6 +1,7 @@
 //! A commit's files as a value, read from the object database. Only regular
-//! files that could be manifests; what is left out is noted, what is too large
-//! fails the whole source, because half a tree would look like deletions.
+//! files that could be manifests; what is left out is told apart from what is
+//! absent, what is too large fails the whole source: half a tree would look like
+//! deletions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use gix::objs::tree::EntryKind;
 use gix::{ObjectId, Repository};
 
 use super::error::left_out;
-use super::{BLOB_BYTES, SourceError, TREE_BYTES, TREE_DEPTH, TREE_ENTRIES, TREE_NOTES};
-use crate::core::model::{GitSpec, SourceTree};
+use super::{BLOB_BYTES, LINK_BYTES, LINKS, SourceError, TREE_BYTES, TREE_DEPTH, TREE_ENTRIES, TREE_NOTES};
+use crate::core::model::{GitSpec, LeftOut, SourceTree};
 use crate::core::note::Note;
 
 /// A source at a commit.
@@ -38,20 +39,28 @@ pub fn read(
     let folder = folder(&root, git)?;
     let mut walk = Walk {
         repo,
+        root: &root,
         git,
         previous,
         files: BTreeMap::new(),
+        left_out: BTreeMap::new(),
         snapshot: Snapshot::default(),
         entries: 0,
+        links: 0,
         bytes: 0,
     };
     walk.folder(folder, "", 0)?;
-    let tree = SourceTree { commit: commit.to_string(), files: walk.files };
+    let tree = SourceTree { commit: commit.to_string(), files: walk.files, left_out: walk.left_out };
     Ok(Snapshot { tree: Arc::new(tree), ..walk.snapshot })
 }
 
+/// The parts of a path of ours, without those that say nothing.
+fn parts(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !matches!(*part, "" | ".")).collect()
+}
+
 fn folder(root: &gix::Tree<'_>, git: &GitSpec) -> Result<ObjectId, SourceError> {
-    let parts: Vec<&str> = git.path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts = parts(&git.path);
     let missing = || SourceError::NoPath {
         url: git.url.clone(),
         reference: reference_text(git),
@@ -81,11 +90,14 @@ pub(super) fn reference_text(git: &GitSpec) -> String {
 
 struct Walk<'a> {
     repo: &'a Repository,
+    root: &'a gix::Tree<'a>,
     git: &'a GitSpec,
     previous: Option<&'a Snapshot>,
     files: BTreeMap<String, Arc<[u8]>>,
+    left_out: BTreeMap<String, LeftOut>,
     snapshot: Snapshot,
     entries: usize,
+    links: usize,
     bytes: u64,
 }
 
@@ -101,17 +113,20 @@ impl Walk<'_> {
             if self.entries > TREE_ENTRIES {
                 return Err(self.over("the number of files", TREE_ENTRIES.to_string()));
             }
+            let id = entry.oid.to_owned();
             let Some(path) = name(entry.filename).map(|name| format!("{prefix}{name}")) else {
-                let shown = format!("{prefix}{}", entry.filename.to_str_lossy().escape_default());
-                self.note(&shown, "left out: not a name that can be part of a path");
+                let what = if is_file(entry.mode.kind()) { LeftOut::OddFile } else { LeftOut::OddFolder };
+                self.leave_out(format!("{prefix}{}", entry.filename.escape_ascii()), what);
                 continue;
             };
-            let id = entry.oid.to_owned();
             match entry.mode.kind() {
                 EntryKind::Tree => self.folder(id, &format!("{path}/"), depth + 1)?,
                 EntryKind::Blob | EntryKind::BlobExecutable => self.file(id, path)?,
-                EntryKind::Link => self.note(&path, "left out: symbolic links are not followed"),
-                EntryKind::Commit => self.note(&path, "left out: submodules are not fetched"),
+                EntryKind::Link => {
+                    let what = self.link(id, prefix);
+                    self.leave_out(path, what);
+                }
+                EntryKind::Commit => self.leave_out(path, LeftOut::Submodule),
             }
         }
         Ok(())
@@ -144,9 +159,44 @@ impl Walk<'_> {
         Ok(object.data.as_slice().into())
     }
 
-    fn note(&mut self, path: &str, message: &str) {
+    fn leave_out(&mut self, path: String, what: LeftOut) {
         if self.snapshot.notes.len() < TREE_NOTES {
-            self.snapshot.notes.push(left_out(path, message));
+            self.snapshot.notes.push(left_out(&path, what));
+        }
+        self.left_out.insert(path, what);
+    }
+
+    /// What a link in the folder `prefix` leads to, by its text alone. What cannot be told is [`LeftOut::Link`].
+    fn link(&mut self, id: ObjectId, prefix: &str) -> LeftOut {
+        self.links += 1;
+        if self.links > LINKS {
+            return LeftOut::Link;
+        }
+        self.target(id, prefix).unwrap_or(LeftOut::Link)
+    }
+
+    fn target(&self, id: ObjectId, prefix: &str) -> Option<LeftOut> {
+        if self.repo.find_header(id).ok()?.size() > LINK_BYTES {
+            return None;
+        }
+        let object = self.repo.find_object(id).ok()?;
+        let text = object.data.to_str().ok().filter(|text| !text.starts_with('/'))?;
+        let (top, mut path) = (parts(&self.git.path), parts(&self.git.path));
+        path.extend(parts(prefix));
+        for part in parts(text) {
+            match part {
+                ".." => drop(path.pop()?),
+                part => path.push(name(part.as_bytes().as_bstr())?),
+            }
+        }
+        if path.is_empty() {
+            return top.is_empty().then_some(LeftOut::LinkToFolder);
+        }
+        let found = self.root.lookup_entry(path.iter().map(|part| part.as_bytes())).ok().flatten()?;
+        match found.mode().kind() {
+            kind if is_file(kind) => Some(LeftOut::LinkToFile),
+            EntryKind::Tree if path.starts_with(&top) => Some(LeftOut::LinkToFolder),
+            _ => None,
         }
     }
 
@@ -157,6 +207,10 @@ impl Walk<'_> {
     fn over(&self, what: &str, limit: String) -> SourceError {
         SourceError::Limit { url: self.git.url.clone(), what: what.to_owned(), limit }
     }
+}
+
+fn is_file(kind: EntryKind) -> bool {
+    matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable)
 }
 
 /// A name that is text and cannot leave its folder.

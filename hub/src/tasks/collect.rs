@@ -12,6 +12,7 @@ use rimward_proto::plan::Plan;
 use super::plan::Planner;
 use super::{TaskError, lock};
 use crate::core::model::GitSpec;
+use crate::core::world::Task;
 use crate::state::{State, causes};
 use crate::store::records::{self, Publication, SourceRecord};
 
@@ -21,9 +22,10 @@ const AGE: Duration = Duration::from_secs(24 * 3600);
 /// Removes what nothing reaches. A failure is logged: the next collection tries again.
 pub fn collect(planner: &mut Planner) {
     let result = content(planner).and_then(|()| mirrors(planner));
-    if let Err(error) = result {
-        tracing::error!(error = causes(&error), "collection failed");
+    if let Err(error) = &result {
+        tracing::error!(error = causes(error), "collection failed");
     }
+    planner.went(Task::Collection, result.err().map(|error| causes(&error)));
 }
 
 fn content(planner: &mut Planner) -> Result<(), TaskError> {

@@ -15,10 +15,10 @@ use super::memory::{self, Loaded};
 use super::slots::Slots;
 use super::{Request, lock};
 use crate::core::model::{GitRef, GitSpec, SourceId, SourceTree};
-use crate::core::note::Note;
+use crate::core::note::{Note, Position};
 use crate::handle::ActionError;
 use crate::source::{Found, Look, Mirrors, Snapshot, SourceError};
-use crate::state::State;
+use crate::state::{State, causes};
 use crate::store::StoreError;
 use crate::store::records::{self, SourceRecord};
 
@@ -211,7 +211,11 @@ impl Loader {
                 Some(format!("{id}: {error}"))
             }
             Err(LookError::Store(error)) => {
-                tracing::error!(source = %id, %error, "the snapshot cannot be kept");
+                tracing::error!(source = %id, error = causes(&error), "the snapshot cannot be kept");
+                let message = format!("what was fetched cannot be kept: {error}");
+                let note = Note::error("RW2009", Position::default(), message)
+                    .help("look at the disk of the hub's data directory; it is tried again at the next look");
+                self.status(id, |status| failed(status, note));
                 Some(format!("{id}: the store failed"))
             }
         }

@@ -20,6 +20,7 @@ use crate::core::model::{Policy, SourceId, SourceTree};
 use crate::core::note::Note;
 use crate::core::plan::Origin;
 use crate::core::world::{Published, SourceStatus};
+use crate::session::enrolled;
 use crate::source::Mirrors;
 use crate::state::State;
 use crate::store::records::{self, Planning, Publication, SourceRecord};
@@ -48,6 +49,17 @@ pub struct Memory {
     pub planning: Planning,
     /// The bytes of the record of the publication in force, as the next batch expects them.
     pub current: Option<Vec<u8>>,
+    /// The bytes that the last batch was to put there, until it is known whether it did.
+    pub tried: Option<Vec<u8>>,
+}
+
+impl Memory {
+    /// Takes what the store has now, if it is what was tried.
+    pub fn settle(&mut self, stored: Option<Vec<u8>>) {
+        if self.tried.take() == stored {
+            self.current = stored;
+        }
+    }
 }
 
 /// Reads everything back.
@@ -81,10 +93,8 @@ pub fn recall(state: &Arc<State>, mirrors: &Mirrors) -> Result<(Memory, Loaded, 
     }
     let enrolments = state.enrolments.all();
     state.update(|world| {
-        for (cluster, enrolment) in enrolments {
-            let status = world.clusters.entry(cluster).or_default();
-            status.uid = Some(enrolment.uid);
-            status.certificate_expires = Some(enrolment.expires);
+        for (cluster, enrolment) in &enrolments {
+            enrolled(world, cluster, enrolment);
         }
     });
     Ok((memory, loaded, slots))
@@ -149,7 +159,8 @@ fn memory(state: &State) -> Result<Memory, TaskError> {
     // Pairs, because an App's id is not a string and so no key in JSON.
     let origins: Vec<(AppId, Origin)> = document(state, planning.origins)?;
     let origins = origins.into_iter().collect();
-    Ok(Memory { plans, origins, indexes, planning, current: state.store.get(records::CURRENT)? })
+    let current = state.store.get(records::CURRENT)?;
+    Ok(Memory { plans, origins, indexes, planning, current, tried: None })
 }
 
 fn plan(state: &State, digest: Digest) -> Result<Arc<Plan>, TaskError> {
@@ -206,4 +217,23 @@ fn publication(state: &State) -> Result<(), TaskError> {
     state.update(|world| world.published = Some(published.clone()));
     state.published.send_replace(Some(published));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_failed_and_came_in_all_the_same_is_found() {
+        let record = |text: &str| Some(text.as_bytes().to_vec());
+        let after = |stored| {
+            let mut memory = Memory { current: record("one"), tried: record("two"), ..Memory::default() };
+            memory.settle(stored);
+            assert_eq!(memory.tried, None);
+            memory.current
+        };
+        assert_eq!(after(record("one")), record("one"));
+        assert_eq!(after(record("two")), record("two"));
+        assert_eq!(after(record("of another hub")), record("one"), "which the next batch will not find");
+    }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::memory::{Loaded, Memory};
 use super::{Request, TaskError, collect, lock, publish};
 use crate::core::plan::{PlanInputs, RenderCache, plan};
-use crate::core::world::{ClusterStatus, World};
+use crate::core::world::{ClusterStatus, Task, World};
 use crate::handle::ActionError;
 use crate::source::Mirrors;
 use crate::state::{State, causes};
@@ -30,6 +30,10 @@ const FIRST_COLLECTION: Duration = Duration::from_secs(600);
 const COLLECTION: Duration = Duration::from_secs(3600);
 /// A head that could not be renewed is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
+/// The first pause after what was read could not be planned or published; it doubles with each failure in a row.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause: a disk that has room again is found within this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Plans and publishes.
 pub struct Planner {
@@ -59,12 +63,14 @@ impl Planner {
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, stop: CancellationToken) {
         let mut collect_at = Instant::now() + FIRST_COLLECTION;
         let mut renew_at = self.renewal();
+        let (mut failures, mut retry_at) = (0, None);
         loop {
             let mut answers = Vec::new();
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(request) = requests.recv() => answers.push(request),
                 () = self.state.plan_needed.notified() => tokio::time::sleep(WINDOW).await,
+                () = until(retry_at) => {}
                 () = tokio::time::sleep_until(renew_at) => {
                     renew_at = tokio::task::block_in_place(|| self.renew());
                     continue;
@@ -78,19 +84,31 @@ impl Planner {
             while let Ok(request) = requests.try_recv() {
                 answers.push(request);
             }
-            let result = tokio::task::block_in_place(|| self.pass());
-            if let Err(error) = &result {
-                let error = causes(error.as_ref());
+            let trouble = tokio::task::block_in_place(|| self.pass()).err();
+            let trouble = trouble.map(|error| causes(error.as_ref()));
+            if let Some(error) = &trouble {
                 tracing::error!(error, "publishing failed; the last publication stays");
+                retry_at = Some(Instant::now() + pause(failures));
+                failures = failures.saturating_add(1);
+            } else {
+                (failures, retry_at) = (0, None);
             }
+            self.went(Task::Planning, trouble.clone());
             renew_at = self.renewal();
-            let trouble = result.err().map(|error| causes(error.as_ref()));
             for Request { trouble: before, reply } in answers {
                 let answer =
                     before.or_else(|| trouble.clone()).map_or(Ok(()), |why| Err(ActionError::Failed(why)));
                 // Whoever asked may have gone.
                 let _ = reply.send(answer);
             }
+        }
+    }
+
+    /// Shows how a task went, if that is news.
+    pub(super) fn went(&self, task: Task, failure: Option<String>) {
+        let known = self.state.look(|world| world.troubles.get(&task).map(|trouble| trouble.message.clone()));
+        if known != failure {
+            self.state.update(|world| world.went(task, failure, Timestamp::now()));
         }
     }
 
@@ -172,7 +190,9 @@ impl Planner {
     }
 
     fn renew(&mut self) -> Instant {
-        match publish::renew(&self.state) {
+        let renewed = publish::renew(&self.state);
+        self.went(Task::Renewal, renewed.as_ref().err().map(|error| causes(error)));
+        match renewed {
             Ok(true) => self.renewal(),
             Ok(false) => Instant::now() + COLLECTION,
             Err(error) => {
@@ -180,5 +200,18 @@ impl Planner {
                 Instant::now() + RETRY
             }
         }
+    }
+}
+
+/// The pause after so many failures in a row before this one.
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE)
+}
+
+/// Sleeps until then; without a time, for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::TaskError;
 use super::memory::Loaded;
 use super::plan::Planner;
-use crate::core::model::Policy;
+use crate::core::model::{Policy, SourceId};
 use crate::core::plan::PlanOutput;
 use crate::core::publication::{Previous, Publishing, Unsigned, next_publication, refresh};
 use crate::core::world::{Published, World};
@@ -51,6 +51,7 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
     let span = tracing::info_span!("publish");
     let _in_span = span.enter();
     let state = planner.state.clone();
+    settle(planner)?;
     let used = used_up(&state, &planned);
     let unsigned = unsigned(&state, &planned, &used);
     if let Some(ahead) = state.ahead().filter(|_| unsigned.is_some()) {
@@ -76,11 +77,10 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
         batch.delete(records::approval(digest));
     }
     if record.is_some() || remembered || !used.is_empty() {
+        planner.memory.tried = record.as_ref().map(encode);
         store(planner, files, batch)?;
     }
-    if let Some(record) = &record {
-        planner.memory.current = Some(encode(record));
-    }
+    settle(planner)?;
     let published = unsigned.map(|unsigned| sign(&state, unsigned)).transpose()?;
     remember(planner, &planned, planning);
     tell(&state, planned, published.clone());
@@ -88,6 +88,16 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
         let (epoch, seq) = (published.head.epoch, published.head.seq);
         tracing::info!(epoch, seq, clusters = published.assignments.len(), "published");
         state.published.send_replace(Some(published));
+    }
+    Ok(())
+}
+
+/// Finds out what became of the batch that was tried last: one that failed may have come in all the same, and then the
+/// next must expect what it wrote. Anything else in the store is not of this hub, and stops it.
+fn settle(planner: &mut Planner) -> Result<(), TaskError> {
+    if planner.memory.tried.is_some() {
+        let stored = planner.state.store.get(records::CURRENT)?;
+        planner.memory.settle(stored);
     }
     Ok(())
 }
@@ -229,8 +239,14 @@ fn remember(planner: &mut Planner, planned: &Planned, planning: Planning) {
 }
 
 fn tell(state: &State, planned: Planned, published: Option<Arc<Published>>) {
-    let Planned { policy, enrolled, output, .. } = planned;
+    let Planned { loaded, policy, enrolled, output, .. } = planned;
     state.update(|world: &mut World| {
+        let fleet = [(&SourceId::Fleet, &policy.commit)].into_iter();
+        for (id, commit) in fleet.chain(loaded.trees.iter().map(|(id, tree)| (id, &tree.commit))) {
+            if let Some(source) = world.sources.get_mut(id) {
+                source.planned.clone_from(commit);
+            }
+        }
         for cluster in policy.clusters.keys().chain(enrolled.keys()).chain(output.plans.keys()) {
             if !world.clusters.contains_key(cluster) {
                 world.clusters.insert(cluster.clone(), Default::default());

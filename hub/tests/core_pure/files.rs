@@ -10,7 +10,7 @@ use super::world::{FLEET, Files, World, app, cluster, id};
 
 fn tree(files: &[(&str, &str)]) -> SourceTree {
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().into()));
-    SourceTree { commit: "c".repeat(40), files: files.collect() }
+    SourceTree { commit: "c".repeat(40), files: files.collect(), ..SourceTree::default() }
 }
 
 /// `code position message` of each note on a fleet file, and the help of the first.

@@ -2,11 +2,13 @@
 //! every scenario is checked by the world itself.
 
 mod absence;
+mod bounded;
 mod codes;
 mod depends;
 mod files;
 mod fleet_state;
 mod guardrails;
+mod left_out;
 mod manifests;
 mod options;
 mod options_property;
@@ -14,4 +16,5 @@ mod properties;
 mod publication;
 mod renames;
 mod scale;
+mod told;
 mod world;

@@ -185,7 +185,7 @@ proptest! {
             prop_assert!(length <= 1_000 + text.len() * (yaml::EXPANSION + 1) * 8);
         }
         let files = [("f.yaml".to_owned(), text.as_bytes().into())].into();
-        load_fleet(&SourceTree { commit: String::new(), files }, &Default::default());
+        load_fleet(&SourceTree { files, ..SourceTree::default() }, &Default::default());
     }
 
     /// A pattern matches what begins with it, and a literal only itself.
@@ -200,7 +200,7 @@ proptest! {
 
 fn tenant() -> Tenant {
     let files = [("f.yaml".to_owned(), FLEET.as_bytes().into())].into();
-    let load = load_fleet(&SourceTree { commit: String::new(), files }, &Default::default());
+    let load = load_fleet(&SourceTree { files, ..SourceTree::default() }, &Default::default());
     load.policy.tenants[&TenantName::new("payments").unwrap()].clone()
 }
 

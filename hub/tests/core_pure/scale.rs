@@ -30,6 +30,7 @@ fn five_thousand_clusters_share_a_handful_of_plans() {
     let tree = |text: &str| SourceTree {
         commit: String::new(),
         files: [("f.yaml".to_owned(), text.as_bytes().into())].into(),
+        ..SourceTree::default()
     };
     let policy = load_fleet(&tree(&fleet), &Default::default()).policy;
     let mut cache = RenderCache::default();

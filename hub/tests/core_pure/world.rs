@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rimward_hub::core::files::load_fleet;
 use rimward_hub::core::guardrails::matches_namespace;
-use rimward_hub::core::model::{Policy, SourceId, SourceTree};
+use rimward_hub::core::model::{LeftOut, Policy, SourceId, SourceTree};
 use rimward_hub::core::note::Note;
 use rimward_hub::core::plan::{Origin, PlanInputs, PlanOutput, RenderCache, plan};
 use rimward_proto::bundle::BundleIndex;
@@ -66,6 +66,9 @@ pub struct World {
     pub good: Files,
     /// None: never read.
     pub sources: BTreeMap<SourceId, Option<Files>>,
+    /// What is there and not read, in payments/apps and in the fleet repo.
+    pub left_out: BTreeMap<String, LeftOut>,
+    pub fleet_left_out: BTreeMap<String, LeftOut>,
     pub enrolled: BTreeMap<ClusterName, ClusterUid>,
     pub previous: BTreeMap<ClusterName, Arc<Plan>>,
     pub origins: BTreeMap<AppId, Origin>,
@@ -117,16 +120,23 @@ impl World {
     }
 
     pub fn trees(&self) -> BTreeMap<SourceId, Arc<SourceTree>> {
-        let tree =
-            |files: &Files| SourceTree { commit: format!("{:040x}", self.commit), files: files.clone() };
+        let tree = |id: &SourceId, files: &Files| {
+            let left_out =
+                if *id == source("payments/apps") { self.left_out.clone() } else { BTreeMap::new() };
+            SourceTree { commit: format!("{:040x}", self.commit), files: files.clone(), left_out }
+        };
         let known = self.sources.iter().filter_map(|(id, files)| Some((id.clone(), files.as_ref()?)));
-        known.map(|(id, files)| (id, Arc::new(tree(files)))).collect()
+        known.map(|(id, files)| (id.clone(), Arc::new(tree(&id, files)))).collect()
     }
 
     /// Loads and plans, as a new commit of everything, and remembers the result.
     pub fn step(&mut self) -> Step {
         self.commit += 1;
-        let tree = SourceTree { commit: format!("{:040x}", self.commit), files: self.fleet.clone() };
+        let tree = SourceTree {
+            commit: format!("{:040x}", self.commit),
+            files: self.fleet.clone(),
+            left_out: self.fleet_left_out.clone(),
+        };
         let load = load_fleet(&tree, &self.good);
         let trees = self.trees();
         let output = self.plan(&load.policy, &trees);

@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
-use rimward_hub::core::world::World;
+use rimward_hub::core::world::{Task, World};
 use rimward_proto::report::State;
 use serde_json::Value;
 
@@ -133,6 +133,24 @@ async fn status_says_what_is_wrong_first() {
     assert!(text.contains("published   41 (epoch 1), signed 6"), "{text}");
     let json: Value = serde_json::from_str(&hub.run(&["status", "-o", "json"]).await.out).unwrap();
     assert_eq!((&json["kind"], &json["holds"]), (&"Status".into(), &1.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_what_the_hub_itself_fails_at() {
+    let mut world = fleet();
+    let eu = world.clusters.get_mut(&cluster("eu-1")).unwrap();
+    eu.refused = Some(("BadSignature".into(), "key k is not in root 1".into()));
+    world.went(Task::Planning, Some("the disk is full".into()), Timestamp::now() - seconds(250));
+    world.went(Task::Planning, Some("the disk is still full".into()), Timestamp::now());
+    let hub = LiveHub::start(world);
+    let text = hub.run(&["status"]).await.out;
+    let message =
+        "hub: what was read cannot be published; the last publication stays: the disk is still full";
+    assert!(text.starts_with("acme  Failed\n") && text.contains(message), "{text}");
+    assert!(text.contains("planning    failing for 4m: the disk is still full\n"), "{text}");
+    hub.server.change(|world| world.went(Task::Planning, None, Timestamp::now()));
+    let json: Value = serde_json::from_str(&hub.run(&["status", "-o", "json"]).await.out).unwrap();
+    assert_eq!(json["troubles"], serde_json::json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,9 +52,15 @@ async fn wait_for_a_commit_takes_that_one_or_a_newer_one() {
     });
     let behind = hub.run(&["wait", reference, "--commit", NEWER, "--timeout", "1s"]).await;
     assert_eq!(behind.code, 3, "its App is still decided on the older one: {behind:?}");
+    let source = ["wait", "source/payments/apps", "--commit", NEWER, "--timeout", "1s"];
+    let read = hub.run(&source).await;
+    assert_eq!(read.code, 3, "read is not planned: {read:?}");
+    assert!(read.err.contains("Progressing: NotPlanned"), "{read:?}");
     hub.server.change(|world| {
+        world.sources.get_mut(&apps_source()).unwrap().planned = NEWER.into();
         Arc::make_mut(&mut world.decided).apps.get_mut(&web()).unwrap().commit = NEWER.into();
     });
+    assert_eq!(hub.run(&source).await.code, 0);
     for commit in [NEWER, COMMIT] {
         let ran = hub.run(&["wait", reference, "--commit", commit]).await;
         assert_eq!(ran.code, 0, "{commit}: {ran:?}");

@@ -211,6 +211,7 @@ pub fn source(now: Timestamp, commit: &str) -> SourceStatus {
         url: "https://git.acme.example/payments/apps.git".into(),
         reference: "branch main".into(),
         commit: commit.into(),
+        planned: commit.into(),
         fetched: Some(now - seconds(20)),
         ..SourceStatus::default()
     }

@@ -1,7 +1,7 @@
 //! Objects that are not as they should be, foreign ones and those that were
 //! taken over: what the API and the command say of them, and which comes first.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 
 use jiff::Timestamp;
 use rimward_hub::core::status::first::not_ready;
@@ -231,10 +231,9 @@ async fn drift_that_is_only_reported_or_fought_over_is_a_line_as_well() {
     let line = |what: &str| format!("eu-1 payments/web Deployment.apps/payments/web {what}\n");
     let all: String = drifts(now).iter().map(|(_, what)| line(what)).collect();
     let mut child = hub.spawn(&["get", "drift", "-w"]);
-    let server = hub.server.clone();
-    let out = child.stdout.take().unwrap();
+    let (server, out) = (hub.server.clone(), child.out());
     let streamed = tokio::task::spawn_blocking(move || {
-        let mut lines = BufReader::new(out).lines();
+        let mut lines = out.lines();
         // What comes before the stream is open is in the list, so nothing is lost or said twice.
         let mut seen = String::new();
         for (report, _) in drifts(now) {
@@ -244,8 +243,7 @@ async fn drift_that_is_only_reported_or_fought_over_is_a_line_as_well() {
         seen
     });
     let streamed = streamed.await.unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     assert_eq!(streamed, all);
     let ran = hub.run(&["get", "drift"]).await;
     assert_eq!((ran.code, ran.out), (0, all));

@@ -48,6 +48,7 @@ const CASES: &[Case] = {
     &[
         ("nothing", |_| {}, (Ready, ""), (Ready, "")),
         ("not enrolled", |w| eu(w).uid = None, (Pending, "NotEnrolled"), (Pending, "NotEnrolled")),
+        ("locked", |w| eu(w).locked = Some("a cloned disk?".into()), (Failed, "Locked"), (Failed, "Locked")),
         ("no stream", |w| eu(w).connected = false, (Offline, "NoStream"), (Offline, "NoStream")),
         (
             "certificate over",
@@ -196,6 +197,23 @@ fn an_offline_cluster_keeps_its_last_counts_and_its_drift_is_unknown() {
 }
 
 #[test]
+fn what_was_reported_long_ago_is_not_of_now() {
+    let mut world = world(now());
+    let hour = now() - seconds(3600);
+    eu(&mut world).reported = Some(hour);
+    assert_eq!((cluster_status(&world).state, cluster_status(&world).as_of), (State::Ready, hour));
+    assert_eq!(app_status(&world).as_of, hour);
+    let view = ClusterView::new(&world, &cluster("eu-1"), now()).unwrap();
+    assert_eq!(view.as_of(), hour, "a stream that is open makes no report younger");
+    // What is said of the stream itself is as of when it was last heard.
+    eu(&mut world).connected = false;
+    assert_eq!(
+        (cluster_status(&world).state, cluster_status(&world).as_of),
+        (State::Offline, now() - seconds(2))
+    );
+}
+
+#[test]
 fn drift_stands_until_its_object_is_restored() {
     let mut world = world(now());
     let count =
@@ -261,6 +279,11 @@ fn a_source_that_cannot_be_read_is_never_ready() {
         (State::Failed, "SourceFailed".into())
     );
     assert_eq!(status(&|s| s.commit.clear()), (State::Pending, "NotRead".into()));
+    // What is said of the commit before is not said of this one.
+    assert_eq!(
+        status(&|s| (s.commit, s.notes) = ("newer".into(), vec![note(Severity::Error, "RW3004", "unknown")])),
+        (State::Progressing, "NotPlanned".into())
+    );
     assert_eq!(
         status(&|s| s.notes = vec![note(Severity::Error, "RW3004", "unknown field")]),
         (State::Failed, "BadFile".into())

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::support::{Hub, Identity, code, csr, uid};
 use rcgen::{KeyPair, SigningKey};
+use rimward_hub::core::status::cluster::ClusterView;
+use rimward_proto::report::State;
 use rimward_proto::wire::enrolment_client::EnrolmentClient;
 use rimward_proto::wire::{IdentityResponse, RenewRequest};
 use rimward_proto::{ClusterName, Digest};
@@ -98,9 +100,16 @@ async fn renewal_proves_possession_repeats_lost_replies_and_locks_clones() {
     assert!(clone.message().contains("cloned disk"), "{clone}");
     let renewed = Identity::new(&first, new);
     assert_eq!(code(renew(&hub, &renewed, &key(), 2).await), Code::FailedPrecondition, "both holders wait");
+    let (status, said) = hub.state.look(|world| {
+        let view = ClusterView::new(world, &cluster, jiff::Timestamp::now()).unwrap();
+        (view.status(), world.events.iter().filter(|event| event.what.kind == "Locked").count())
+    });
+    assert_eq!((status.state, status.reason.as_str(), said), (State::Failed, "Locked", 1));
+    assert!(status.message.contains("rimward enroll eu-1 --replace"), "{}", status.message);
     let replace = hub.token("eu-1", true, HOUR);
     hub.enroll(&replace, "eu-1", &uid("eu-1"), &key()).await.unwrap();
     assert!(hub.state.enrolments.get(&cluster).unwrap().locked.is_none());
+    assert!(hub.state.look(|world| world.clusters[&cluster].locked.is_none()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

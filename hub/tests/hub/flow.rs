@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rimward_e2e::git::{Access, GitRepo, GitServer};
 use rimward_hub::core::model::SourceId;
-use rimward_hub::core::world::Published;
+use rimward_hub::core::status::source;
+use rimward_hub::core::world::{Published, Task};
 use rimward_hub::handle::{Action, ActionError, Hub as Handle};
 use rimward_hub::init::{InitError, Outcome};
 use rimward_proto::plan::Plan;
@@ -159,6 +160,42 @@ async fn a_head_is_renewed_with_the_same_seq() {
     let renewed = published(&hub).head.clone();
     assert_eq!((renewed.seq, renewed.tree), (first.seq, first.tree));
     assert!(renewed.expires > first.expires);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_published_is_shown_and_tried_again() {
+    let rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    let before = published(&hub).head.seq;
+    let source =
+        || hub.state.look(|world| source::status(&world.sources[&apps()], [], jiff::Timestamp::now()).reason);
+    assert_eq!(source(), "");
+    // A disk that takes nothing.
+    let (content, away) = (rig.home.data().join("content"), rig.home.data().join("away"));
+    std::fs::rename(&content, &away).unwrap();
+    std::fs::write(&content, "").unwrap();
+    rig.apps.commit(&[("web/cm.yaml", Some(&config_map("2")))], "two").unwrap();
+    let error = reconcile(&handle, vec![apps()]).await.unwrap_err();
+    assert!(matches!(&error, ActionError::Failed(why) if why.contains("content")), "{error}");
+    assert_eq!(source(), "NotPlanned", "the commit is read, and nothing of it is published");
+    let trouble = || hub.state.look(|world| world.troubles.get(&Task::Planning).cloned());
+    assert!(trouble().unwrap().message.contains("content"));
+    let mut changes = hub.state.published.subscribe();
+    std::fs::remove_file(&content).unwrap();
+    std::fs::rename(&away, &content).unwrap();
+    tokio::time::timeout(SOON, changes.changed()).await.expect("tried again, though nobody asks").unwrap();
+    assert_eq!(published(&hub).head.seq, before + 1);
+    assert!(object(&hub).contains(r#""x":"2""#));
+    let settled = async {
+        while trouble().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, settled).await.unwrap();
+    assert_eq!(source(), "");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! fetched, and what raises `Ahead`.
 
 use super::support::{Hub, Identity, SOON, code, uid};
+use rimward_hub::core::world::ClusterStatus;
 use rimward_hub::session::Kind;
 use rimward_proto::bundle::{BundleIndex, IndexEntry};
 use rimward_proto::convert;
@@ -9,7 +10,7 @@ use rimward_proto::envelope::Envelope;
 use rimward_proto::head::{self, Assignment, Head};
 use rimward_proto::merkle::leaf_hash;
 use rimward_proto::plan::{Deletion, Drift, DriftMode, Health, Plan, PlanBundle, Takeover};
-use rimward_proto::report::Report;
+use rimward_proto::report::{AppReport, DriftAction, DriftReport, DriftType, Report, State};
 use rimward_proto::root::Root;
 use rimward_proto::session::{Ack, AckKind, Hello, HubMessage, Offer, SpokeMessage};
 use rimward_proto::wire::content_client::ContentClient;
@@ -225,6 +226,128 @@ async fn the_newest_session_wins_and_a_report_is_acknowledged() {
     let status = hub.state.look(|world| world.clusters[&ClusterName::new("eu-1").unwrap()].clone());
     assert!(status.connected && status.reported.is_some());
     assert_eq!(status.kubernetes_version, "v1.37.2");
+}
+
+/// What is known of eu-1.
+fn known(hub: &Hub) -> ClusterStatus {
+    hub.state.look(|world| world.clusters[&ClusterName::new("eu-1").unwrap()].clone())
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let poll = async {
+        while !what() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, poll).await.expect("it comes true in time");
+}
+
+/// A report that its one App is Ready, and that one object drifted.
+fn ready() -> Report {
+    let id: rimward_proto::AppId = "t/a".parse().unwrap();
+    let app = AppReport {
+        id: id.clone(),
+        bundle: None,
+        state: State::Ready,
+        reason: String::new(),
+        message: String::new(),
+        objects: 1,
+        ready: 1,
+        exceptions: vec![],
+        taken: vec![],
+    };
+    let key =
+        ObjectKey { group: String::new(), kind: "ConfigMap".into(), namespace: "a".into(), name: "x".into() };
+    let drift = DriftReport {
+        id: "d".into(),
+        app: id,
+        key,
+        version: "v1".into(),
+        kind: DriftType::Changed,
+        detected: jiff::Timestamp::now(),
+        manager: "kubectl".into(),
+        action: DriftAction::Reported,
+        restored_millis: None,
+        fields: vec![],
+    };
+    Report {
+        boot_id: "boot".into(),
+        counter: 1,
+        as_of: jiff::Timestamp::now(),
+        plan: None,
+        full: true,
+        apps: vec![app],
+        cleared: vec![],
+        unaccounted: vec![],
+        holds: vec![],
+        drift: vec![drift],
+        events: vec![],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_cut_is_not_connected_any_more() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let mut talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    until(|| known(&hub).connected).await;
+    hub.state.sessions.cut(&ClusterName::new("eu-1").unwrap());
+    until(|| !known(&hub).connected).await;
+    assert_eq!(code(talk.next().await), Code::Aborted);
+    assert!(hub.state.sessions.is_empty());
+    // The next one is connected again.
+    let _talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    until(|| known(&hub).connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_under_the_same_name_inherits_nothing() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let (plan, index) = plan(&["x"]);
+    hub.publish(&[("eu-1", &plan)], &[b"x", &index]);
+    let mut talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    talk.offer().await;
+    talk.say(SpokeMessage::Report(ready())).await;
+    talk.next().await.unwrap();
+    assert_eq!(known(&hub).apps.len(), 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let replaced = hub.enroll(&hub.token("eu-1", true, SOON), "eu-1", "another", &key).await.unwrap();
+    let uid = ClusterUid::new("another").unwrap();
+    let empty = |known: &ClusterStatus| known.apps.is_empty() && known.reported.is_none();
+    let status = known(&hub);
+    assert!(empty(&status) && !status.connected && status.uid == Some(uid.clone()), "{status:?}");
+    assert!(hub.state.look(|world| world.drift.is_empty()), "its drift was another cluster's");
+    let identity = Identity::new(&replaced, key);
+    let _talk = Talk::hello(&hub, &identity, Hello { cluster_uid: uid, ..hello("eu-1") }).await;
+    until(|| known(&hub).connected).await;
+    assert!(empty(&known(&hub)), "an empty cluster is not Ready because the one before it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoke_that_talks_a_lot_costs_little() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let long = "x".repeat(1 << 20);
+    let talk = Talk::hello(&hub, &spoke, Hello { spoke_version: long.clone(), ..hello("eu-1") }).await;
+    for _ in 0..20 {
+        talk.say(SpokeMessage::Ack(Ack {
+            kind: AckKind::Refused,
+            plan: Digest::of(b"x"),
+            seq: 1,
+            code: long.clone(),
+            message: long.clone(),
+        }))
+        .await;
+    }
+    talk.say(SpokeMessage::Report(ready())).await;
+    until(|| known(&hub).reported.is_some()).await;
+    let status = known(&hub);
+    let (code, message) = status.refused.unwrap();
+    assert_eq!((status.spoke_version.len(), code.len(), message.len()), (256, 256, 1024));
+    assert!(status.apps.is_empty(), "no plan of it has that App");
+    let told = hub.state.look(|world| world.events.iter().filter(|e| e.what.kind == "Refused").count());
+    assert_eq!(told, 1, "the same refusal again is no news");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rimward_e2e::git::{Access, GitRepo, GitServer, Kind, Scheme};
-use rimward_hub::core::model::{GitRef, GitSpec, SourceId};
+use rimward_hub::core::model::{GitRef, GitSpec, LeftOut, SourceId};
 use rimward_hub::source::{Found, Look, Mirrors, Snapshot, SourceError};
 
 const YAML: &str = "kind: ConfigMap\n";
@@ -194,6 +194,57 @@ fn links_and_submodules_are_left_out_with_a_note_and_large_files_fail() {
         "RW2008",
         "half a tree would look like deletions"
     );
+}
+
+#[test]
+fn what_is_left_out_is_told_from_what_is_absent() {
+    use std::os::unix::ffi::OsStrExt;
+    let rig = Rig::new(Scheme::Http);
+    let repo = rig.repo(Access::Open);
+    let work = repo.work();
+    std::fs::create_dir(work.join("a/odd")).unwrap();
+    for (name, target) in [
+        ("a/file.yaml", "../a/./one.yaml"),
+        ("a/folder", "odd/.."),
+        ("a/outside", "../b"),
+        ("a/nothing", "none"),
+        ("a/again", "outside"),
+        ("a/absolute", "/etc"),
+        ("a/out", "../../x"),
+    ] {
+        std::os::unix::fs::symlink(target, work.join(name)).unwrap();
+    }
+    for name in [&b"a/caf\xe9.yaml"[..], br"a/b\c.yaml", b"a/d\xe9r/rimward.yaml", b"a/odd/x.yaml"] {
+        let path = work.join(std::ffi::OsStr::from_bytes(name));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, YAML).unwrap();
+    }
+    repo.git(&["add", "-A"]).unwrap();
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},a/sub", repo.head().unwrap())])
+        .unwrap();
+    repo.git(&["commit", "--quiet", "-m", "odd things"]).unwrap();
+    repo.git(&["push", "--quiet", "origin", "main"]).unwrap();
+    let wanted = |below: &str, outside: LeftOut| {
+        let left = [
+            ("absolute", LeftOut::Link),
+            ("again", LeftOut::Link),
+            (r"b\\c.yaml", LeftOut::OddFile),
+            (r"caf\xe9.yaml", LeftOut::OddFile),
+            (r"d\xe9r", LeftOut::OddFolder),
+            ("file.yaml", LeftOut::LinkToFile),
+            ("folder", LeftOut::LinkToFolder),
+            ("nothing", LeftOut::Link),
+            ("out", LeftOut::Link),
+            ("outside", outside),
+            ("sub", LeftOut::Submodule),
+        ];
+        left.into_iter().map(|(path, what)| (format!("{below}{path}"), what)).collect()
+    };
+    let all = rig.new_snapshot(&spec(&repo), None).tree.left_out.clone();
+    assert_eq!(all, wanted("a/", LeftOut::LinkToFolder));
+    let below = GitSpec { path: "a".into(), ..spec(&repo) };
+    let below = rig.new_snapshot(&below, None).tree.left_out.clone();
+    assert_eq!(below, wanted("", LeftOut::Link), "a folder outside of the source is not read");
 }
 
 #[test]

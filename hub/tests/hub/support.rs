@@ -148,8 +148,9 @@ impl Hub {
         let envelope = self.state.signer.sign(&next.head).unwrap();
         let roots = self.state.signer.roots().clone();
         let (head, assignments, tree, plans) = (next.head, next.assignments, next.tree, next.plans);
-        let published = Published { head, envelope, roots, assignments, tree, plans };
-        self.state.published.send_replace(Some(Arc::new(published)));
+        let published = Arc::new(Published { head, envelope, roots, assignments, tree, plans });
+        self.state.update(|world| world.published = Some(published.clone()));
+        self.state.published.send_replace(Some(published));
     }
 
     /// A channel that shows `identity`, if any.

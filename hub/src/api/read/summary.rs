@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::items::{API_VERSION, Core};
 use crate::core::status::{self, Status, source as source_status};
+use crate::core::world::{Task, Trouble};
 
 /// `GET /status`.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,15 @@ pub struct Summary {
     drift: u64,
     publication: Option<Publication>,
     planned: Option<Timestamp>,
+    troubles: Vec<TroubleItem>,
+}
+
+/// Something the hub itself fails at.
+#[derive(Debug, Serialize)]
+struct TroubleItem {
+    task: Task,
+    #[serde(flatten)]
+    trouble: Trouble,
 }
 
 /// How many, and how many in each state.
@@ -72,7 +82,10 @@ pub async fn status(State(shared): State<Shared>, Pairs(raw): Raw) -> Result<Jso
         (format!("source/{id}"), source_status::status(known, notes, now))
     });
     let sources: Vec<_> = sources.collect();
-    let parts = cluster_states.iter().chain(&apps).chain(&sources);
+    // First, because what is wrong with the hub is behind much else.
+    let hub = ("hub".to_owned(), status::hub(&world, now));
+    let failing = (!world.troubles.is_empty()).then_some(&hub);
+    let parts = failing.into_iter().chain(&cluster_states).chain(&apps).chain(&sources);
     let whole = status::worst("parts", parts.map(|(name, status)| (name.as_str(), status)));
     let empty = || Status::not(rimward_proto::report::State::Pending, "Empty", "nothing is known yet", now);
     Ok(Json(Summary {
@@ -97,6 +110,11 @@ pub async fn status(State(shared): State<Shared>, Pairs(raw): Raw) -> Result<Jso
             plans: published.plans.len() as u64,
         }),
         planned: world.planned,
+        troubles: world
+            .troubles
+            .iter()
+            .map(|(task, trouble)| TroubleItem { task: *task, trouble: trouble.clone() })
+            .collect(),
     }))
 }
 

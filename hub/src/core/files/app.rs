@@ -9,7 +9,7 @@ use super::{DOCUMENT, NAMED, path_below};
 use crate::core::codes;
 use crate::core::guardrails::namespace_allowed;
 use crate::core::model::{App, SourceId, SourceSpec, Tenant};
-use crate::core::note::Note;
+use crate::core::note::{Note, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::Node;
 
@@ -122,24 +122,30 @@ fn names_within_bounds(
     clusters: &crate::core::model::Selector,
     context: &Context<'_>,
 ) {
+    let bounds = [
+        (context.clusters.select(&context.tenant.clusters), &context.tenant.clusters_at),
+        (context.clusters.select(&context.spec.clusters), &context.spec.at),
+    ];
     for name in clusters.names.iter().flatten() {
-        let at = name_at(node, name);
-        let Some(index) = context.clusters.position(name) else {
-            let note = super::unknown_cluster(check.at(at), name, context.clusters);
+        // Finding a place or a near name means going through all of them; what is only counted needs neither.
+        let counted = check.notes.full();
+        let Some(position) = context.clusters.position(name) else {
+            let note = match counted {
+                true => Note::warning(codes::UNKNOWN_CLUSTER, Position::file(check.file), "no such cluster"),
+                false => super::unknown_cluster(check.at(name_at(node, name)), name, context.clusters),
+            };
             check.notes.push(note);
             continue;
         };
-        let bounds = [
-            (&context.tenant.clusters, &context.tenant.clusters_at),
-            (&context.spec.clusters, &context.spec.at),
-        ];
-        for (bound, bound_at) in bounds {
-            if !context.clusters.select(bound).contains(index) {
-                let message = format!("cluster {name} is outside the bound at {bound_at} of the fleet repo");
-                let note = Note::error(codes::OUT_OF_BOUND, check.at(at), message)
-                    .help("take the name out, or widen the bound in the fleet repo");
-                check.notes.push(note);
-            }
+        for (_, bound_at) in bounds.iter().filter(|(bound, _)| !bound.contains(position)) {
+            let at = match counted && check.failed() {
+                true => Position::file(check.file),
+                false => check.at(name_at(node, name)),
+            };
+            let message = format!("cluster {name} is outside the bound at {bound_at} of the fleet repo");
+            let note = Note::error(codes::OUT_OF_BOUND, at, message)
+                .help("take the name out, or widen the bound in the fleet repo");
+            check.notes.push(note);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The App files of one source: which Apps are there, which are there but
-//! wrong, and which files could be any App.
+//! wrong, and where any App could be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::app::{Context, Read, app};
 use super::check::Check;
 use super::{API_VERSION, APP_FILE, APP_FILE_BYTES, header};
 use crate::core::codes;
-use crate::core::model::{App, Policy, SourceId, SourceSpec, SourceTree, Tenant};
-use crate::core::note::{Note, Position};
+use crate::core::model::{App, LeftOut, Policy, SourceId, SourceSpec, SourceTree, Tenant};
+use crate::core::note::{Note, Notes, PER_SOURCE, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::{self, Mark, Node};
 
@@ -26,7 +26,8 @@ pub struct AppsLoad {
     pub stuck: BTreeMap<AppId, (String, Note)>,
     /// What each App, right or wrong, says that it was called.
     pub former: BTreeMap<AppId, BTreeSet<AppName>>,
-    /// App files that do not even say which App they are: any App may be in them.
+    /// App files that do not even say which App they are, and what is not read at all and may hold one: any App may be
+    /// in them.
     pub broken: BTreeSet<String>,
     /// What is wrong with the files.
     pub notes: Vec<Note>,
@@ -56,32 +57,72 @@ pub(in crate::core) fn load_apps_indexed(
 }
 
 fn load_with_index(context: &Context<'_>, tree: &SourceTree) -> AppsLoad {
-    let mut load = AppsLoad::default();
+    let (mut load, mut notes) = (AppsLoad::default(), Notes::new(PER_SOURCE));
     for (path, bytes) in &tree.files {
         let name = path.rsplit('/').next().unwrap_or(path);
         if name == APP_FILE {
-            one_file(&mut load, path, bytes, context);
-        } else if matches!(name, "rimward.yml" | "rimward.json") {
-            let note = Note::warning(codes::NEAR_MISS, Position::file(path), "not an App file")
-                .help(format!("an App file is called {APP_FILE}"));
-            load.notes.push(note);
+            one_file(&mut load, &mut notes, path, bytes, context);
+        } else if meant_as_app(name) {
+            let note =
+                Note::error(codes::NEAR_MISS, Position::file(path), "not read: not the name of an App file")
+                    .help(format!(
+                        "call it {APP_FILE}; while it is there, nothing of this source is removed"
+                    ));
+            notes.push(note);
+            load.broken.insert(path.clone());
         }
     }
+    left_out(&mut load, &mut notes, tree);
+    load.notes = notes.into_vec();
     load
 }
 
-fn one_file(load: &mut AppsLoad, path: &str, bytes: &[u8], context: &Context<'_>) {
+/// True of the name of an App file, and of names that people give one.
+fn meant_as_app(name: &str) -> bool {
+    ["rimward.yaml", "rimward.yml", "rimward.json"].iter().any(|app| name.eq_ignore_ascii_case(app))
+}
+
+/// What is not read may hold an App file, so Apps that are not found are not known to be gone.
+fn left_out(load: &mut AppsLoad, notes: &mut Notes, tree: &SourceTree) {
+    let is_app = |path: &str| meant_as_app(path.rsplit(['/', '\\']).next().unwrap_or(path));
+    let (mut files, mut folders): (Vec<(&String, LeftOut)>, Vec<_>) = (Vec::new(), Vec::new());
+    for (path, what) in &tree.left_out {
+        if is_app(path) {
+            files.push((path, *what));
+        } else if what.may_be_folder() {
+            folders.push((path, *what));
+        }
+    }
+    load.broken.extend(files.iter().chain(&folders).map(|(path, _)| (*path).clone()));
+    let all = |path: &str, what: LeftOut, more: usize| {
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
+        (Position::file(path), format!("not read: {}{more}", what.describe()))
+    };
+    if let [(path, what), more @ ..] = files.as_slice() {
+        let (at, message) = all(path, *what, more.len());
+        let help = "commit the App file itself in its place; until then nothing of this source is removed";
+        notes.push(Note::error(codes::LEFT_OUT, at, message).help(help));
+    }
+    if let [(path, what), more @ ..] = folders.as_slice() {
+        let (at, message) = all(path, *what, more.len());
+        let help = "it may hold App files, so nothing of this source is removed while it is there: take it out, or \
+                    commit a regular folder in its place";
+        notes.push(Note::warning(codes::LEFT_OUT, at, message).help(help));
+    }
+}
+
+fn one_file(load: &mut AppsLoad, notes: &mut Notes, path: &str, bytes: &[u8], context: &Context<'_>) {
     let mut check = Check::new(path);
     let node = document(&mut check, bytes);
     let read = node.as_ref().map(|node| app(&mut check, node, context)).unwrap_or_default();
     let Read { id, former, app: found } = read;
     let error = check.first_error().cloned();
-    load.notes.append(&mut check.notes);
+    notes.extend(check.notes.into_vec());
     if let Some(id) = id.as_ref().filter(|_| !former.is_empty()) {
         load.former.entry(id.clone()).or_default().extend(former);
     }
     match (id, found, error) {
-        (Some(id), Some(app), None) => add(load, id, app),
+        (Some(id), Some(app), None) => add(load, notes, id, app),
         (Some(id), _, Some(error)) => {
             load.apps.remove(&id);
             load.stuck.entry(id).or_insert((path.to_owned(), error));
@@ -127,7 +168,7 @@ fn document(check: &mut Check<'_>, bytes: &[u8]) -> Option<Node> {
     None
 }
 
-fn add(load: &mut AppsLoad, id: AppId, app: App) {
+fn add(load: &mut AppsLoad, notes: &mut Notes, id: AppId, app: App) {
     let Some(other) =
         load.apps.get(&id).map(|app| app.at.clone()).or_else(|| Some(load.stuck.get(&id)?.1.at.clone()))
     else {
@@ -136,7 +177,7 @@ fn add(load: &mut AppsLoad, id: AppId, app: App) {
     };
     let note = Note::error(codes::DUPLICATE, app.at.clone(), format!("App {id} is also at {other}"))
         .help("rename one of them; until then neither is updated");
-    load.notes.push(note.clone());
+    notes.push(note.clone());
     load.apps.remove(&id);
     load.stuck.entry(id).or_insert((app.at.file.clone(), note));
 }

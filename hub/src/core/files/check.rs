@@ -5,7 +5,7 @@ use rimward_proto::ids::IdError;
 use rimward_proto::nearest::closest;
 
 use crate::core::codes;
-use crate::core::note::{Note, Position, Severity};
+use crate::core::note::{Note, Notes, PER_FILE, Position, Severity};
 use crate::core::yaml::{Mark, Node, Value};
 
 /// The fields a mapping may have.
@@ -19,12 +19,12 @@ pub(super) struct Shape {
 /// Collects what is wrong with one file.
 pub(super) struct Check<'f> {
     pub file: &'f str,
-    pub notes: Vec<Note>,
+    pub notes: Notes,
 }
 
 impl<'f> Check<'f> {
     pub fn new(file: &'f str) -> Self {
-        Self { file, notes: Vec::new() }
+        Self { file, notes: Notes::new(PER_FILE) }
     }
 
     pub fn at(&self, mark: Mark) -> Position {
@@ -32,8 +32,8 @@ impl<'f> Check<'f> {
     }
 
     pub fn error(&mut self, code: &str, mark: Mark, message: impl Into<String>) -> &mut Note {
-        self.notes.push(Note::error(code, self.at(mark), message));
-        self.notes.last_mut().expect("one was just pushed")
+        let note = Note::error(code, self.at(mark), message);
+        self.notes.push(note)
     }
 
     pub fn failed(&self) -> bool {

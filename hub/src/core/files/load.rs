@@ -13,7 +13,7 @@ use rimward_proto::nearest::closest;
 use super::check::Check;
 use super::{API_VERSION, fleet, header, tenant, unknown_cluster};
 use crate::core::codes;
-use crate::core::model::{Cluster, Fleet, Policy, Selector, SourceTree, Tenant};
+use crate::core::model::{Cluster, Fleet, LeftOut, Policy, Selector, SourceTree, Tenant};
 use crate::core::note::{Note, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::{self, Node};
@@ -66,6 +66,7 @@ struct File {
 pub fn load_fleet(tree: &SourceTree, last_good: &BTreeMap<String, Arc<[u8]>>) -> FleetLoad {
     let mut notes = Vec::new();
     let mut files: BTreeMap<&str, File> = BTreeMap::new();
+    left_out(tree, last_good, &mut files, &mut notes);
     for (path, bytes) in tree.files.iter().filter(|(path, _)| is_yaml(path)) {
         let (docs, found) = read(path, bytes);
         let good = !found.iter().any(is_error);
@@ -77,17 +78,41 @@ pub fn load_fleet(tree: &SourceTree, last_good: &BTreeMap<String, Arc<[u8]>>) ->
         files.insert(path, file);
     }
     resolve_duplicates(&mut files, last_good, &mut notes);
-    let good = tree
-        .files
+    let good = files
         .iter()
-        .filter_map(|(path, bytes)| match files.get(path.as_str())? {
-            File { good: true, .. } => Some((path.clone(), bytes.clone())),
-            _ => Some((path.clone(), last_good.get(path)?.clone())),
+        .filter_map(|(path, file)| {
+            let bytes = if file.good { tree.files.get(*path) } else { last_good.get(*path) };
+            Some(((*path).to_owned(), bytes?.clone()))
         })
         .collect();
     let policy = assemble(&tree.commit, files);
     check_names(&policy, &mut notes);
     FleetLoad { policy, notes, good }
+}
+
+/// Files that were right and are now behind something that is not read: nobody can say that they are gone.
+fn left_out<'f>(
+    tree: &'f SourceTree,
+    last_good: &'f BTreeMap<String, Arc<[u8]>>,
+    files: &mut BTreeMap<&'f str, File>,
+    notes: &mut Vec<Note>,
+) {
+    for (left, what) in tree.left_out.iter().filter(|(_, what)| **what != LeftOut::LinkToFolder) {
+        let behind = last_good.range(left.clone()..).take_while(|(path, _)| path.starts_with(left));
+        let behind = behind.filter(|(path, _)| {
+            path.len() == left.len() || (path.as_bytes()[left.len()] == b'/' && what.may_be_folder())
+        });
+        let mut any = false;
+        for (path, bytes) in behind {
+            any = true;
+            files.insert(path, File { docs: read(path, bytes).0, good: false });
+        }
+        if any {
+            let message = format!("not read: {}; the last good content stays in force", what.describe());
+            let note = Note::error(codes::LEFT_OUT, Position::file(left), message);
+            notes.push(note.help("commit a regular file or folder in its place"));
+        }
+    }
 }
 
 fn is_yaml(path: &str) -> bool {
@@ -133,7 +158,9 @@ fn read(path: &str, bytes: &[u8]) -> (Vec<(Doc, Position)>, Vec<Note>) {
                 let Some(doc) = doc else { continue };
                 let at = check.at(node.at);
                 match seen.get(&doc.key()) {
-                    Some(first) => check.notes.push(duplicate(&doc.key(), at, first)),
+                    Some(first) => {
+                        check.notes.push(duplicate(&doc.key(), at, first));
+                    }
                     None => {
                         seen.insert(doc.key(), at.clone());
                         docs.push((doc, at));
@@ -142,7 +169,7 @@ fn read(path: &str, bytes: &[u8]) -> (Vec<(Doc, Position)>, Vec<Note>) {
             }
         }
     }
-    (docs, check.notes)
+    (docs, check.notes.into_vec())
 }
 
 fn document(check: &mut Check<'_>, node: &Node) -> Option<Doc> {

@@ -11,7 +11,7 @@ use rimward_proto::{AppId, ClusterName, Digest, ObjectKey, TenantName};
 use crate::core::files::{AppsLoad, load_apps_indexed};
 use crate::core::guardrails;
 use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree, Tenant};
-use crate::core::note::Note;
+use crate::core::note::{Note, Notes, PER_APP};
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::ClusterIndex;
 use crate::render::plain::{self, Parsed, Rendered};
@@ -98,7 +98,10 @@ impl RenderCache {
         index: &ClusterIndex,
         tree: &Arc<SourceTree>,
     ) -> &Source {
-        let same = |source: &Source| Arc::ptr_eq(&source.tree, tree) || source.tree.files == tree.files;
+        let same = |source: &Source| {
+            let read = &source.tree;
+            Arc::ptr_eq(read, tree) || (read.files == tree.files && read.left_out == tree.left_out)
+        };
         if !self.sources.get(id).is_some_and(same) {
             self.counts.sources += 1;
             let load = load_apps_indexed(id, spec, tenant, index, tree);
@@ -182,8 +185,9 @@ impl RenderCache {
         }
         self.counts.checks += 1;
         let objects = app.rendered.iter().flat_map(|(_, rendered)| rendered.objects.values());
-        let notes =
-            Arc::new(objects.flat_map(|object| guardrails::check(tenant, object)).collect::<Vec<_>>());
+        let mut notes = Notes::new(PER_APP);
+        notes.extend(objects.flat_map(|object| guardrails::check(tenant, object)));
+        let notes = Arc::new(notes.into_vec());
         app.checked = Some((tenant.clone(), notes.clone()));
         notes
     }

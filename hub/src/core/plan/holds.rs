@@ -98,11 +98,9 @@ impl Removal<'_> {
             return Absence::Unclear(Note::warning(codes::UNKNOWN_SOURCE, at(), message));
         }
         if let Some((source, file)) = self.sources.broken.iter().find(|(source, _)| of_tenant(source)) {
-            let message =
-                format!("{id} stays: {file} of source {source} cannot be read, and it may be there");
-            return Absence::Unclear(
-                Note::warning(codes::MAYBE_BROKEN, at(), message).help("mend that file"),
-            );
+            let message = format!("{id} stays: {file} of source {source} is not read, and it may be there");
+            let note = Note::warning(codes::MAYBE_BROKEN, at(), message);
+            return Absence::Unclear(note.help(format!("mend {file}, or take it out of the repository")));
         }
         // Its new name stands for it, so it is neither the last of its source nor gone with it.
         if let Some(to) = self.renames.claimants(id).next() {

@@ -29,7 +29,7 @@ use self::renames::Renames;
 use self::standing::{Sources, Standing, render_all};
 use super::codes;
 use super::model::{App, Policy, SourceId, SourceTree};
-use super::note::{Note, Position};
+use super::note::{Note, Notes, PER_SOURCE, Position};
 use super::select::ClusterIndex;
 use super::world::{AppDecision, Decided};
 
@@ -123,10 +123,27 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     PlanOutput {
         plans,
         content,
-        decided: Decided { apps, holds, notes },
+        decided: Decided { apps, holds, notes: bounded(notes) },
         origins: origins(inputs, &sources, &in_plans),
         apps: sources.good.into_iter().map(|(id, (app, _))| (id, app)).collect(),
     }
+}
+
+/// A source says no more than [`PER_SOURCE`] notes: whoever has that many begins with the first.
+fn bounded(notes: Vec<(SourceId, Note)>) -> Vec<(SourceId, Note)> {
+    let mut counts: BTreeMap<&SourceId, usize> = BTreeMap::new();
+    notes.iter().for_each(|(source, _)| *counts.entry(source).or_default() += 1);
+    if counts.values().all(|count| *count <= PER_SOURCE) {
+        return notes;
+    }
+    let mut of: BTreeMap<SourceId, Notes> = BTreeMap::new();
+    for (source, note) in notes {
+        of.entry(source).or_insert_with(|| Notes::new(PER_SOURCE)).push(note);
+    }
+    let named = |(source, notes): (SourceId, Notes)| {
+        notes.into_vec().into_iter().map(move |note| (source.clone(), note))
+    };
+    of.into_iter().flat_map(named).collect()
 }
 
 fn frozen_notes(before: &Before, notes: &mut Vec<(SourceId, Note)>) {

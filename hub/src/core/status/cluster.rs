@@ -44,18 +44,28 @@ impl<'a> ClusterView<'a> {
         Some(Self { world, name, known, wanted, now })
     }
 
-    /// When what is known of it was true.
+    /// When what is known of it was true: at its last report. That it is connected makes no older report younger.
     pub fn as_of(&self) -> Timestamp {
+        self.known.reported.or(self.known.last_seen).unwrap_or(self.now)
+    }
+
+    /// When it was last heard: what is said of the link was true then.
+    fn heard(&self) -> Timestamp {
         self.known.reported.max(self.known.last_seen).unwrap_or(self.now)
     }
 
     /// True if it has reported over a stream that is still open.
     pub fn seen(&self) -> bool {
-        self.known.connected && self.known.uid.is_some() && self.known.reported.is_some()
+        let identity = self.known.uid.is_some() && self.known.locked.is_none();
+        self.known.connected && identity && self.known.reported.is_some()
     }
 
     fn not(&self, state: State, reason: &str, message: impl Into<String>) -> Status {
         Status::not(state, reason, message, self.as_of())
+    }
+
+    fn link_is(&self, state: State, reason: &str, message: impl Into<String>) -> Status {
+        Status::not(state, reason, message, self.heard())
     }
 
     /// Why its reports cannot be trusted to be current; none if they can.
@@ -63,27 +73,31 @@ impl<'a> ClusterView<'a> {
         let name = self.name;
         if self.known.uid.is_none() {
             let help = format!("not enrolled: rimward enroll {name} --kube-context CONTEXT");
-            return Some(self.not(State::Pending, "NotEnrolled", help));
+            return Some(self.link_is(State::Pending, "NotEnrolled", help));
+        }
+        if let Some(why) = &self.known.locked {
+            let message = format!("{why} No spoke of it is let in until: rimward enroll {name} --replace");
+            return Some(self.link_is(State::Failed, "Locked", message));
         }
         if !self.known.connected {
             let message = match self.known.last_seen {
                 Some(seen) => format!("no stream since {}", super::stamp(seen)),
                 None => "enrolled, but not seen since the hub started".to_owned(),
             };
-            return Some(self.not(State::Offline, "NoStream", message).since(self.known.last_seen));
+            return Some(self.link_is(State::Offline, "NoStream", message).since(self.known.last_seen));
         }
         let expired = |at: Option<Timestamp>| at.filter(|at| *at <= self.now);
         if let Some(at) = expired(self.known.certificate_expires) {
             let message = format!("its certificate expired at {}", super::stamp(at));
-            return Some(self.not(State::Stale, "CertificateExpired", message).since(Some(at)));
+            return Some(self.link_is(State::Stale, "CertificateExpired", message).since(Some(at)));
         }
         let published = self.world.published.as_ref();
         if let Some(at) = expired(published.map(|published| published.head.expires)) {
             let message = format!("the head expired at {} and none was signed since", super::stamp(at));
-            return Some(self.not(State::Stale, "HeadExpired", message).since(Some(at)));
+            return Some(self.link_is(State::Stale, "HeadExpired", message).since(Some(at)));
         }
         (self.wanted.is_some() && self.known.reported.is_none())
-            .then(|| self.not(State::Pending, "NoReport", "connected, but has not reported yet"))
+            .then(|| self.link_is(State::Pending, "NoReport", "connected, but has not reported yet"))
     }
 
     /// What the files say of it that keeps it from being planned, if anything.

@@ -1,6 +1,6 @@
-//! State of a source: whether the hub could read it at its last look, and
-//! whether what it read makes sense. One that cannot be read keeps its last good
-//! snapshot, and says since when.
+//! State of a source: whether the hub could read it at its last look, whether
+//! what it read is planned, and whether it makes sense. One that cannot be read
+//! keeps its last good snapshot, and says since when.
 
 use jiff::Timestamp;
 use rimward_proto::report::State;
@@ -27,7 +27,15 @@ pub fn status<'a>(
             Status::not(State::Stale, "SourceFailed", message, as_of)
         }
         None if source.commit.is_empty() => Status::not(State::Pending, "NotRead", "not read yet", now),
+        None if source.planned != source.commit => {
+            let message = format!("{} is read, and not planned yet", short(&source.commit));
+            Status::not(State::Progressing, "NotPlanned", message, as_of)
+        }
         None => errors(source.notes.iter().chain(decided), as_of).unwrap_or_else(|| Status::ready(as_of)),
     };
     status.since(source.since)
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
 }

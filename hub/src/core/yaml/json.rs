@@ -1,17 +1,23 @@
 //! JSON → [`Node`]s. JSON is read by a JSON parser, because YAML does not know
 //! all of its escapes; duplicate keys are refused as in YAML.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use super::{DEPTH, Entry, Mark, Node, Value, YamlError};
+use super::{Budget, DEPTH, Entry, Mark, Node, Value, YamlError};
 
 /// The JSON values in `text`, one after the other; `None` if it is not JSON. The values know only where their document
 /// begins.
 pub(super) fn parse(text: &str) -> Result<Option<Vec<Node>>, YamlError> {
+    documents(text, &mut Place::new(text))
+}
+
+fn documents(text: &str, place: &mut Place<'_>) -> Result<Option<Vec<Node>>, YamlError> {
     let mut documents = Vec::new();
+    let budget = RefCell::new(Budget::new());
     let mut rest = text;
     loop {
         let skipped = rest.len() - rest.trim_start().len();
@@ -19,9 +25,10 @@ pub(super) fn parse(text: &str) -> Result<Option<Vec<Node>>, YamlError> {
         if rest.is_empty() {
             return Ok(Some(documents));
         }
-        let at = mark(text, text.len() - rest.len());
+        let at = place.go(text.len() - rest.len());
+        budget.borrow_mut().document().map_err(|message| YamlError { at, message })?;
         let mut json = serde_json::Deserializer::from_str(rest);
-        match (Seed { at, depth: 1 }).deserialize(&mut json) {
+        match (Seed { at, depth: 1, budget: &budget }).deserialize(&mut json) {
             Ok(node) => documents.push(node),
             Err(error) if error.is_data() => {
                 let line = at.line + u32::try_from(error.line()).unwrap_or(1).saturating_sub(1);
@@ -42,32 +49,57 @@ fn reason(message: &str) -> String {
     message.split(" at line ").next().unwrap_or(message).to_owned()
 }
 
-fn mark(text: &str, offset: usize) -> Mark {
-    let before = &text[..offset];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    Mark { line: u32::try_from(line).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) }
+/// A place in a text that only goes forward, so that finding the places of all documents reads the text once.
+struct Place<'t> {
+    text: &'t str,
+    offset: usize,
+    at: Mark,
+    /// Bytes looked at so far.
+    looked: usize,
+}
+
+impl<'t> Place<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, offset: 0, at: Mark { line: 1, column: 1 }, looked: 0 }
+    }
+
+    /// Goes on to `offset`.
+    fn go(&mut self, offset: usize) -> Mark {
+        let passed = &self.text[self.offset..offset];
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let lines = passed.matches('\n').count();
+        let rest = passed.rsplit('\n').next().unwrap_or("");
+        let columns = number(rest.chars().count());
+        let before = if lines == 0 { self.at.column } else { 1 };
+        self.at =
+            Mark { line: self.at.line.saturating_add(number(lines)), column: before.saturating_add(columns) };
+        self.looked += passed.len();
+        self.offset = offset;
+        self.at
+    }
 }
 
 #[derive(Clone, Copy)]
-struct Seed {
+struct Seed<'b> {
     at: Mark,
     depth: usize,
+    budget: &'b RefCell<Budget>,
 }
 
-impl<'de> DeserializeSeed<'de> for Seed {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         if self.depth > DEPTH {
             return Err(serde::de::Error::custom(format!("nested deeper than {DEPTH}")));
         }
+        self.budget.borrow_mut().nodes(1).map_err(serde::de::Error::custom)?;
         let value = deserializer.deserialize_any(self)?;
         Ok(Node { at: self.at, value })
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +131,7 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let seed = Seed { at: self.at, depth: self.depth + 1 };
+        let seed = Seed { depth: self.depth + 1, ..self };
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(seed)? {
             items.push(item);
@@ -108,7 +140,7 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let seed = Seed { at: self.at, depth: self.depth + 1 };
+        let seed = Seed { depth: self.depth + 1, ..self };
         let mut entries: Vec<Entry> = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
         while let Some(key) = map.next_key_seed(Key)? {
@@ -129,5 +161,22 @@ impl<'de> DeserializeSeed<'de> for Key {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
         String::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_know_where_they_begin_and_the_text_is_read_once() {
+        let text = "{}\n {\"ä\":\n1}{}\n".repeat(1_000);
+        let mut place = Place::new(&text);
+        let documents = documents(&text, &mut place).unwrap().unwrap();
+        let marks: Vec<_> = documents[..4].iter().map(|node| (node.at.line, node.at.column)).collect();
+        assert_eq!(marks, [(1, 1), (2, 2), (3, 3), (4, 1)]);
+        let last = documents.last().unwrap().at;
+        assert_eq!((last.line, last.column), (3_000, 3));
+        assert!(place.looked <= text.len(), "{} of {}", place.looked, text.len());
     }
 }

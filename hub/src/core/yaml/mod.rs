@@ -14,6 +14,15 @@ use serde_json::{Map, Number, Value as Json};
 
 pub use parse::parse;
 
+/// Bytes of one text. The bundles of CustomResourceDefinitions that people commit as one file have 2 or 3 MiB, and a fleet
+/// of 10,000 clusters in one file has 2.
+pub const BYTES: usize = 4 << 20;
+/// Documents of one text: a fleet of 10,000 clusters in one file, some times over; each costs at least a note if it is
+/// nothing.
+pub const DOCUMENTS: usize = 50_000;
+/// Values and keys of one text, repeated ones counted as often as they are held: manifests of [`BYTES`] have a third of
+/// this, and in memory it is about 100 MiB.
+pub const NODES: usize = 1_000_000;
 /// Deepest nesting read: kubectl manifests stay below 30; a bomb does not.
 pub const DEPTH: usize = 64;
 /// All aliases together may expand to this many times the input: sharing a block is fine, a "billion laughs" is not.
@@ -26,6 +35,31 @@ pub struct Mark {
     pub line: u32,
     /// Column, in characters.
     pub column: u32,
+}
+
+/// What may still be read of a text.
+#[derive(Debug)]
+struct Budget {
+    documents: usize,
+    nodes: usize,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { documents: DOCUMENTS, nodes: NODES }
+    }
+
+    fn document(&mut self) -> Result<(), String> {
+        let rest = self.documents.checked_sub(1);
+        self.documents = rest.ok_or_else(|| format!("more than {DOCUMENTS} documents in one file"))?;
+        Ok(())
+    }
+
+    fn nodes(&mut self, count: usize) -> Result<(), String> {
+        let rest = self.nodes.checked_sub(count);
+        self.nodes = rest.ok_or_else(|| format!("more than {NODES} values in one file"))?;
+        Ok(())
+    }
 }
 
 /// Why a text cannot be read. Never quotes a value: it may be a Secret's.

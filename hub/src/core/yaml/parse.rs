@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::{DEPTH, EXPANSION, Entry, Mark, Node, Value, YamlError, json, scalar};
+use super::{BYTES, Budget, DEPTH, EXPANSION, Entry, Mark, Node, Value, YamlError, json, scalar};
 
 /// The documents of a YAML or JSON text, empty ones left out.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Node>, YamlError> {
     let start = Mark { line: 1, column: 1 };
+    if bytes.len() > BYTES {
+        return fail(start, format!("the file has {} bytes, one may have {BYTES}: split it", bytes.len()));
+    }
     let text = std::str::from_utf8(bytes)
         .map_err(|_| YamlError { at: start, message: "the file is not UTF-8".to_owned() })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -29,11 +32,14 @@ fn yaml(text: &str) -> Result<Vec<Node>, YamlError> {
         events: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         expanded: 0,
-        budget: text.len().saturating_mul(EXPANSION),
+        anchored: 0,
+        weight: text.len().saturating_mul(EXPANSION),
+        budget: Budget::new(),
     };
     let mut documents = Vec::new();
     while let Some((event, span)) = reader.next()? {
         if let Event::DocumentStart(..) = event {
+            reader.budget.document().or_else(|message| fail(mark(span), message))?;
             reader.anchors.clear();
             let (event, span) = reader.expect(span)?;
             let node = reader.node(event, span, 1)?.node;
@@ -48,16 +54,19 @@ fn yaml(text: &str) -> Result<Vec<Node>, YamlError> {
 struct Reader<'t> {
     events: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Sized>,
-    /// Weight of all that aliases brought in, and what it may be.
+    /// Weight of all that aliases brought in, of all that is kept for aliases, and what each may be.
     expanded: usize,
-    budget: usize,
+    anchored: usize,
+    weight: usize,
+    budget: Budget,
 }
 
-/// A node with what it weighs (about its length as text) and how deep it is.
+/// A node with what it weighs (about its length as text), of how many nodes it is and how deep.
 #[derive(Clone)]
 struct Sized {
     node: Node,
     weight: usize,
+    nodes: usize,
     depth: usize,
 }
 
@@ -90,11 +99,14 @@ impl<'t> Reader<'t> {
         if depth > DEPTH {
             return fail(at, format!("nested deeper than {DEPTH}"));
         }
+        if let Event::Alias(id) = event {
+            return self.alias(id, at, depth);
+        }
+        self.budget.nodes(1).or_else(|message| fail(at, message))?;
         let (sized, anchor) = match event {
-            Event::Alias(id) => return self.alias(id, at, depth),
             Event::Scalar(text, style, anchor, tag) => {
                 let node = scalar_node(&text, style, tag.as_deref(), at)?;
-                (Sized { node, weight: text.len() + 1, depth: 1 }, anchor)
+                (Sized { node, weight: text.len() + 1, nodes: 1, depth: 1 }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 check_tag(tag.as_deref(), "seq", at)?;
@@ -107,6 +119,13 @@ impl<'t> Reader<'t> {
             _ => return fail(at, "expected a value"),
         };
         if anchor != 0 {
+            // What an anchor keeps is a copy, and one within another is kept twice.
+            self.anchored += sized.weight;
+            if self.anchored > self.weight {
+                let message = format!("anchors within anchors hold more than {EXPANSION} times the file");
+                return fail(at, message);
+            }
+            self.budget.nodes(sized.nodes).or_else(|message| fail(at, message))?;
             self.anchors.insert(anchor, sized.clone());
         }
         Ok(sized)
@@ -117,39 +136,41 @@ impl<'t> Reader<'t> {
             return fail(at, "an alias inside its own anchor");
         };
         self.expanded += target.weight;
-        if self.expanded > self.budget {
+        if self.expanded > self.weight {
             return fail(at, format!("aliases expand to more than {EXPANSION} times the file"));
         }
         if depth + target.depth > DEPTH + 1 {
             return fail(at, format!("nested deeper than {DEPTH}"));
         }
+        self.budget.nodes(target.nodes).or_else(|message| fail(at, message))?;
         let mut sized = target.clone();
         sized.node.at = at;
         Ok(sized)
     }
 
     fn list(&mut self, at: Mark, span: Span, depth: usize) -> Result<Sized, YamlError> {
-        let (mut items, mut weight, mut deepest) = (Vec::new(), 1, 0);
+        let (mut items, mut weight, mut nodes, mut deepest) = (Vec::new(), 1, 1, 0);
         loop {
             let (event, span) = self.expect(span)?;
             if let Event::SequenceEnd = event {
                 let node = Node { at, value: Value::List(items) };
-                return Ok(Sized { node, weight, depth: deepest + 1 });
+                return Ok(Sized { node, weight, nodes, depth: deepest + 1 });
             }
             let item = self.node(event, span, depth + 1)?;
             weight += item.weight;
+            nodes += item.nodes;
             deepest = deepest.max(item.depth);
             items.push(item.node);
         }
     }
 
     fn map(&mut self, at: Mark, span: Span, depth: usize) -> Result<Sized, YamlError> {
-        let (mut entries, mut weight, mut deepest) = (Entries::default(), 1, 0);
+        let (mut entries, mut weight, mut nodes, mut deepest) = (Entries::default(), 1, 1, 0);
         loop {
             let (event, span) = self.expect(span)?;
             if let Event::MappingEnd = event {
                 let node = Node { at, value: Value::Map(entries.list) };
-                return Ok(Sized { node, weight, depth: deepest + 1 });
+                return Ok(Sized { node, weight, nodes, depth: deepest + 1 });
             }
             let key_at = mark(span);
             let merge = is_merge(&event);
@@ -157,6 +178,7 @@ impl<'t> Reader<'t> {
             let (event, span) = self.expect(span)?;
             let value = self.node(event, span, depth + 1)?;
             weight += key.weight + value.weight;
+            nodes += key.nodes + value.nodes;
             deepest = deepest.max(value.depth);
             if merge {
                 entries.merge(value.node)?;
@@ -251,5 +273,46 @@ fn check_tag(tag: Option<&Tag>, wanted: &str, at: Mark) -> Result<(), YamlError>
     match tag {
         Some(tag) if suffix(tag) != Some(wanted) && tag.suffix() != "!" => fail(at, "unknown tag"),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::yaml::{DOCUMENTS, NODES};
+
+    fn refused(text: &str) -> String {
+        parse(text.as_bytes()).unwrap_err().message
+    }
+
+    #[test]
+    fn anchors_within_anchors_are_counted() {
+        let nested = |levels: usize, inner: &str| {
+            let open: String = (0..levels).map(|n| format!("&a{n} [")).collect();
+            format!("{open}{inner}{}", "]".repeat(levels))
+        };
+        assert!(parse(nested(8, &"x,".repeat(60_000)).as_bytes()).is_ok());
+        let many = nested(8, &"x,".repeat(200_000));
+        assert_eq!(refused(&many), format!("more than {NODES} values in one file"));
+        let long = "x".repeat(1 << 20);
+        assert!(refused(&nested(20, &long)).starts_with("anchors within anchors hold more than 10 times"));
+        assert!(
+            parse(nested(20, "x").as_bytes()).is_ok(),
+            "what is small may be nested as deep as one likes"
+        );
+    }
+
+    #[test]
+    fn files_documents_and_values_are_bounded() {
+        for text in [format!("[{}]", "1,".repeat(NODES)), format!("{{\"a\": [{}1]}}", "1,".repeat(NODES))] {
+            assert_eq!(refused(&text), format!("more than {NODES} values in one file"));
+        }
+        for text in ["{}", "--- x\n"] {
+            let documents = |n: usize| parse(text.repeat(n).as_bytes()).map(|documents| documents.len());
+            assert_eq!(documents(DOCUMENTS), Ok(DOCUMENTS));
+            let refused = documents(DOCUMENTS + 1).unwrap_err().message;
+            assert_eq!(refused, format!("more than {DOCUMENTS} documents in one file"));
+        }
+        assert!(refused(&" ".repeat(BYTES + 1)).ends_with("split it"));
     }
 }
