@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use rimward_e2e::rig::live::{config_map, grouped, now};
 use rimward_e2e::rig::{Rig, SPOKE_ACCOUNT, files};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::support::{app_with, drifts, meanwhile, said, same_uids, until_drift, until_standing};
 

@@ -186,9 +186,11 @@ impl Reader<'_> {
                 "take it out, if that is not meant".to_owned();
             return;
         }
-        // Spokes do not obey it yet, and nothing is accepted and ignored.
-        self.error(codes::NOT_BUILT, node, format!("annotation {key} is not built yet")).help =
-            "take it out for now".to_owned();
+        if node.text().is_some() {
+            // Spokes do not obey it yet, and nothing is accepted and ignored.
+            self.error(codes::NOT_BUILT, node, format!("annotation {key} is not built yet")).help =
+                "take it out for now".to_owned();
+        }
     }
 
     /// What the API server would do: the plain strings win over `data`, and are gone.

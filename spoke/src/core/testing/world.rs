@@ -342,19 +342,14 @@ impl World {
                 count(&mut self.counts, if apply.dry_run { "dry-run" } else { "apply" }, 1);
                 match self.body(apply.body.digest, &apply.body.app) {
                     Some(body) => {
-                        let body = match &apply.overlay {
-                            Some(overlay) => crate::core::ignore::lay(body, overlay),
-                            None => body,
-                        };
+                        let lay = |body, overlay| crate::core::ignore::lay(body, overlay);
+                        let body = apply.overlay.iter().fold(body, lay);
                         Outcome::Applied(self.api.apply(apply, &body).map(Box::new))
                     }
                     None => Outcome::Applied(Err(ApiError::new(ErrorKind::Incomplete, ""))),
                 }
             }
-            Work::Fold(fold) => {
-                count(&mut self.counts, "fold", 1);
-                Outcome::Applied(self.api.fold(&fold.target, &fold.patch).map(Box::new))
-            }
+            Work::Fold(fold) => Outcome::Applied(self.api.fold(&fold.target, &fold.patch).map(Box::new)),
             Work::Delete(delete) => Outcome::Deleted(self.api.delete(delete)),
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
