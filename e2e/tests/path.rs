@@ -14,19 +14,6 @@ use serde_json::{Value, json};
 
 const CLUSTERS: [&str; 2] = ["eu-1", "us-1"];
 
-/// Zero replicas: there is no kubelet, and health looks at it all the same.
-const DEPLOYMENT: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 0
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: registry.example/web:1}]}
-";
-
 #[tokio::test]
 async fn a_commit_becomes_objects_and_mistakes_stay_where_they_are() -> Result<()> {
     let mut rig = Rig::start(&CLUSTERS).await?;
@@ -64,7 +51,7 @@ async fn first_commit(rig: &Rig, repo: &GitRepo) -> Result<String> {
             &[
                 ("web/rimward.yaml", Some(&app)),
                 ("web/config.yaml", Some(&greeting("hello"))),
-                ("web/deployment.yaml", Some(DEPLOYMENT)),
+                ("web/deployment.yaml", Some(files::DEPLOYMENT)),
             ],
         )
         .await?;

@@ -24,6 +24,16 @@ impl ObjectKey {
     pub fn group_kind(&self) -> String {
         group_kind(&self.group, &self.kind)
     }
+
+    /// True for objects whose values are told to nobody.
+    pub fn is_secret(&self) -> bool {
+        is_secret(&self.group, &self.kind)
+    }
+}
+
+/// True for the kind whose values are told to nobody: the core group's `Secret`.
+pub fn is_secret(group: &str, kind: &str) -> bool {
+    (group, kind) == ("", "Secret")
 }
 
 /// A kind as people write it: `Deployment.apps`, or `Secret` for the core group.

@@ -30,19 +30,9 @@ impl Demo {
         let before = self.standing().await?;
         self.rig.git.stop()?;
         let since = Instant::now();
-        self.fails(1, &["reconcile", "source/payments/apps"]).await?;
-        self.is_stale(PAYMENTS, "RW2001").await?;
-        self.show.done("reconcile fails, and says that the last good snapshot stays in force:", since);
-        self.show.say(&self.shown(PAYMENTS).await?);
-        self.unchanged(&before).await?;
-        self.show.done("seconds later, nothing was published, written or deleted", since);
+        self.fails_static(PAYMENTS, "RW2001", &before, since).await?;
         self.rig.git.start_again()?;
-        let since = Instant::now();
-        self.reconcile(PAYMENTS).await?;
-        is(&self.source(PAYMENTS).await?, "state", "Ready")?;
-        ensure!(self.standing().await? == before, "reading the same again changed something");
-        self.show.done("it is back, and read again", since);
-        Ok(())
+        self.is_back(PAYMENTS, &before).await
     }
 
     pub(super) async fn empty_repository(&mut self) -> Result<()> {
@@ -50,17 +40,34 @@ impl Demo {
         let before = self.standing().await?;
         self.shop.replace_with_empty_repository()?;
         let since = Instant::now();
-        self.fails(1, &["reconcile", "source/shop/apps"]).await?;
-        self.is_stale(SHOP, "RW2003").await?;
-        self.show.done("reconcile fails, and says that the last good snapshot stays in force:", since);
-        self.show.say(&self.shown(SHOP).await?);
-        self.unchanged(&before).await?;
-        self.show.done("seconds later, nothing was published, written or deleted", since);
+        self.fails_static(SHOP, "RW2003", &before, since).await?;
         self.shop.push_again()?;
+        self.is_back(SHOP, &before).await
+    }
+
+    /// A source that cannot be read, or is empty, is said to be so, and nothing else happens.
+    async fn fails_static(
+        &mut self,
+        source: &str,
+        code: &str,
+        before: &Standing,
+        since: Instant,
+    ) -> Result<()> {
+        self.fails(1, &["reconcile", &format!("source/{source}")]).await?;
+        self.is_stale(source, code).await?;
+        self.show.done("reconcile fails, and says that the last good snapshot stays in force:", since);
+        self.show.say(&self.shown(source).await?);
+        self.unchanged(before).await?;
+        self.show.done("seconds later, nothing was published, written or deleted", since);
+        Ok(())
+    }
+
+    /// It can be read again, as it was.
+    async fn is_back(&mut self, source: &str, before: &Standing) -> Result<()> {
         let since = Instant::now();
-        self.reconcile(SHOP).await?;
-        is(&self.source(SHOP).await?, "state", "Ready")?;
-        ensure!(self.standing().await? == before, "reading the same again changed something");
+        self.reconcile(source).await?;
+        is(&self.source(source).await?, "state", "Ready")?;
+        ensure!(self.standing().await? == *before, "reading the same again changed something");
         self.show.done("it is back, and read again", since);
         Ok(())
     }

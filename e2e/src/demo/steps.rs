@@ -17,7 +17,7 @@ impl Demo {
             &[
                 ("web/rimward.yaml", Some(&files::app("web", "payments"))),
                 ("web/config.yaml", Some(&web)),
-                ("web/deployment.yaml", Some(DEPLOYMENT)),
+                ("web/deployment.yaml", Some(files::DEPLOYMENT)),
                 ("worker/rimward.yaml", Some(&files::app("worker", "payments"))),
                 ("worker/config.yaml", Some(&worker)),
             ],
@@ -101,18 +101,3 @@ impl Demo {
         Ok(())
     }
 }
-
-/// A workload without replicas: there is no kubelet behind these API servers, and health looks at it all the same.
-const DEPLOYMENT: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 0
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: web, image: registry.example/web:1}
-";

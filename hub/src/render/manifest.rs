@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rimward_proto::object::group_kind;
+use rimward_proto::object::{group_kind, is_secret};
 use rimward_proto::{Digest, ObjectKey, canonical, ids::is_dns_label, limits};
 use serde_json::{Map, Value as Json};
 
@@ -93,7 +93,7 @@ impl Reader<'_> {
             let message = format!("{kind} {name}: an entry of `{list}` has the key of another");
             self.error(codes::LIST_KEY, item, message).help = "the API server would refuse it".to_owned();
         }
-        let secret = (group.as_str(), kind.as_str()) == ("", "Secret");
+        let secret = is_secret(&group, &kind);
         let mut json = object(node);
         if secret {
             self.merge_string_data(node, &mut json);

@@ -82,7 +82,7 @@ impl State {
             Ok(None) => self.absent(key, now),
             Ok(Some(live)) if live.observed.fingerprint.deleting => self.terminating(key, now),
             Ok(Some(live)) if !self.is_ours(key, &live.observed) => match wanted {
-                Some(wanted) => self.foreign(key, live, &wanted, now),
+                Some(_) => self.foreign(key, live, now),
                 None => self.incomplete(key, now),
             },
             Ok(Some(live)) => match wanted {
@@ -156,10 +156,7 @@ impl State {
         (managed.taking, managed.left) = (None, false);
         managed.resource_version.clone_from(&observed.resource_version);
         let paths = ignore::paths(policy, key);
-        let overlay = ignore::overlay(&paths, &body, wanted, &observed.resource_version);
-        let verify = |overlay: Option<Box<Overlay>>, body| {
-            Must::Verify(Box::new(Seen { body, overlay: overlay.map(|overlay| *overlay) }))
-        };
+        let overlay = ignore::overlay(&paths, &body, &observed.resource_version);
         if (observed.unfolded || observed.fingerprint.ours.is_none())
             && let Some(patch) = fold::patch(&body)
         {
@@ -169,7 +166,7 @@ impl State {
         }
         let base = managed.base.clone().filter(|base| base.uid == observed.uid);
         let Some(base) = base else {
-            (managed.base, managed.must) = (None, verify(overlay, body));
+            (managed.base, managed.must) = (None, Must::Verify(Box::new(Seen { body, overlay })));
             return;
         };
         if base.digest != digest {
@@ -182,7 +179,7 @@ impl State {
         }
         // Whose change it is decides, and where others may change a part, only the server can tell.
         if policy.mode == DriftMode::Report || !paths.is_empty() {
-            managed.must = verify(overlay, body);
+            managed.must = Must::Verify(Box::new(Seen { body, overlay }));
             return;
         }
         self.repair(key, body, overlay, now);
@@ -319,17 +316,17 @@ impl State {
         };
         let mode = want.bundle.plan.drift.mode;
         let before = Observed::from_object(&managed.judge, &key.group, &key.kind, &seen.body);
-        let overlay = seen.overlay.clone().map(Box::new);
+        let Seen { body, overlay } = seen;
         match before {
-            Some(before) if drift::is_no_op(&before, &seen.body, &dry, overlay.is_some()) => {
+            Some(before) if drift::is_no_op(&before, &body, &dry, overlay.is_some()) => {
                 self.settled(key, &before, digest, now);
             }
             Some(before) if managed.base.as_ref().is_some_and(|base| base.uid == before.uid) => {
                 // It was as it shall be, and somebody changed it.
                 if mode == DriftMode::Revert {
-                    return self.repair(key, seen.body, overlay, now);
+                    return self.repair(key, body, overlay, now);
                 }
-                self.settled_as_found(key, &before, &seen.body, &dry.body, digest, now);
+                self.settled_as_found(key, &before, &body, &dry.body, digest, now);
             }
             _ => managed.must = Must::Write(overlay),
         }

@@ -10,7 +10,6 @@ use rimward_proto::{ObjectKey, canonical};
 use serde_json::Value;
 
 use super::event::Live;
-use super::health;
 use super::managed::Case;
 use super::observed::{Fingerprint, Observed, other_managers};
 use super::state::State;
@@ -79,7 +78,7 @@ pub fn fields(key: &ObjectKey, before: &Value, after: &Value) -> Vec<FieldDrift>
         }
     }
     diff("", Some(&before), Some(&after), &mut found);
-    if health::is_secret(key) {
+    if key.is_secret() {
         found.iter_mut().for_each(redact);
         found.dedup();
     }

@@ -118,7 +118,7 @@ pub struct ApplyWork {
     /// Return the whole object the server answered with; else its metadata are enough.
     pub return_body: bool,
     /// What to send as it is instead of as Git has it.
-    pub overlay: Option<Overlay>,
+    pub overlay: Option<Box<Overlay>>,
 }
 
 /// Live values that an apply sends back (apply rule 6); see [`super::ignore::lay`].
@@ -213,11 +213,9 @@ pub struct WatchSpec {
 impl WatchSpec {
     /// True if both watch the same objects, however judged.
     pub fn is_same_place(&self, other: &Self) -> bool {
-        let place = |spec: &Self| {
-            let Self { service_account, group, kind, namespace, .. } = spec.clone();
-            (service_account, group, kind, namespace)
-        };
-        place(self) == place(other)
+        let Self { service_account, group, version: _, kind, namespace, judge: _ } = self;
+        (service_account, group, kind, namespace)
+            == (&other.service_account, &other.group, &other.kind, &other.namespace)
     }
 
     /// True if an object of this key would show in this watch.

@@ -6,6 +6,8 @@
 use rimward_proto::object::FIELD_MANAGER;
 use serde_json::{Map, Value, json};
 
+use super::observed::is_ours;
+
 /// Managers whose fields are folded into ours. The server invents the last one for an object that was applied to
 /// without any entry, in the name of whoever was there before.
 const LEGACY: [&str; 4] = ["kubectl-client-side-apply", "kubectl-edit", "helm", FIRST];
@@ -23,12 +25,6 @@ fn entries(object: &Value) -> &[Value] {
 
 fn is_legacy(entry: &Value) -> bool {
     LEGACY.contains(&text(entry, "manager")) && text(entry, "subresource").is_empty()
-}
-
-fn is_ours(entry: &Value) -> bool {
-    text(entry, "manager") == FIELD_MANAGER
-        && text(entry, "operation") == "Apply"
-        && text(entry, "subresource").is_empty()
 }
 
 /// True if the server keeps fields alive for whoever was there before our first apply.

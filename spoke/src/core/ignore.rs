@@ -19,17 +19,17 @@ pub fn paths<'a>(drift: &'a Drift, key: &ObjectKey) -> Vec<&'a str> {
     found.flat_map(|ignore| ignore.paths.iter().map(String::as_str)).collect()
 }
 
-/// What an apply of `wanted` shall send in place of Git's values, as the object is now; none if nothing is ignored.
-pub fn overlay(paths: &[&str], live: &Value, wanted: &Value, resource_version: &str) -> Option<Box<Overlay>> {
+/// What an apply shall send in place of Git's values, as the object is now; none if nothing is ignored.
+pub fn overlay(paths: &[&str], live: &Value, resource_version: &str) -> Option<Box<Overlay>> {
     if paths.is_empty() {
         return None;
     }
-    let wanted = paths.iter().filter(|path| wanted.pointer(path).is_some());
-    let values = wanted.map(|path| ((*path).to_owned(), live.pointer(path).cloned())).collect();
+    let values = paths.iter().map(|path| ((*path).to_owned(), live.pointer(path).cloned())).collect();
     Some(Box::new(Overlay { resource_version: resource_version.to_owned(), values }))
 }
 
-/// `wanted` with the values of the overlay, and its resourceVersion as a lock: what was read must still be so.
+/// `wanted` with the values of the overlay where it has any, and its resourceVersion as a lock: what was read must
+/// still be so.
 pub fn lay(mut wanted: Value, overlay: &Overlay) -> Value {
     for (path, value) in &overlay.values {
         match value {
@@ -77,12 +77,11 @@ mod tests {
     fn the_live_value_is_sent_and_what_git_does_not_say_is_not() {
         let wanted = json!({"metadata": {"name": "a"}, "spec": {"replicas": 5, "a/b": 1}});
         let live = json!({"spec": {"replicas": 9, "paused": true}});
-        let overlay =
-            overlay(&["/spec/replicas", "/spec/paused", "/spec/a~1b"], &live, &wanted, "7").unwrap();
+        let overlay = overlay(&["/spec/replicas", "/spec/paused", "/spec/a~1b"], &live, "7").unwrap();
         assert_eq!(
             lay(wanted, &overlay),
             json!({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"replicas": 9}})
         );
-        assert!(super::overlay(&[], &live, &json!({}), "7").is_none());
+        assert!(super::overlay(&[], &live, "7").is_none());
     }
 }

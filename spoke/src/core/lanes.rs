@@ -147,20 +147,16 @@ impl Lanes {
             Some(_) if rank == Rank::OPENING => Class::Opening,
             Some(_) => Class::Apply,
         });
-        if lane.ticket.map(|(class, _)| class) == class {
-            if lane.queued.is_empty() && lane.flying.is_empty() {
-                self.lanes.remove(app);
-            }
-            return;
-        }
-        self.hand_back(app);
-        if let (Some(class), Some(lane)) = (class, self.lanes.get_mut(app)) {
-            let ticket = (class, self.turn);
+        if lane.ticket.map(|(class, _)| class) != class {
+            let ticket = class.map(|class| (class, self.turn));
             self.turn += 1;
-            lane.ticket = Some(ticket);
-            self.tickets.insert(ticket, app.clone());
-        } else {
-            self.settle(app);
+            if let Some(old) = std::mem::replace(&mut lane.ticket, ticket) {
+                self.tickets.remove(&old);
+            }
+            self.tickets.extend(ticket.map(|ticket| (ticket, app.clone())));
+        }
+        if lane.queued.is_empty() && lane.flying.is_empty() {
+            self.lanes.remove(app);
         }
     }
 }

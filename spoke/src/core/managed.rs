@@ -94,11 +94,11 @@ pub struct Seen {
     /// Its body.
     pub body: Value,
     /// What an apply would send back of it.
-    pub overlay: Option<Overlay>,
+    pub overlay: Option<Box<Overlay>>,
 }
 
 /// An object that is there and not ours.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Foreign {
     /// Who manages it, the latest writer first.
     pub managers: Vec<String>,

@@ -103,7 +103,8 @@ fn is_controlled(meta: &Value) -> bool {
         .is_some_and(|owners| owners.iter().any(|owner| owner.get("controller") == Some(&Value::Bool(true))))
 }
 
-fn is_ours(entry: &Value) -> bool {
+/// True of our Apply entry among an object's managedFields.
+pub fn is_ours(entry: &Value) -> bool {
     let is = |field: &str, text: &str| entry.get(field).and_then(Value::as_str) == Some(text);
     is("manager", FIELD_MANAGER) && is("operation", "Apply") && entry.get("subresource").is_none()
 }

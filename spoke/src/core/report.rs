@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
-use super::health::{self, Standing};
+use super::health::Standing;
 use super::managed::{ActiveBundle, Foreign, Managed, Prune};
 use super::order::{Rank, apply_rank};
 use super::outbox::{COALESCE, PROGRESS};
@@ -269,22 +269,24 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, key: &ObjectKey, found: Verdict) {
+    fn add(&mut self, key: &ObjectKey, mut found: Verdict) {
         if found.grade == Grade::Ready {
             self.ready += 1;
             return;
         }
-        let message = if health::is_secret(key) { String::new() } else { found.message.clone() };
+        let message = if key.is_secret() { String::new() } else { found.message.clone() };
         // What is only on its way needs no line of its own unless there is something to say.
         let telling =
             found.grade > Grade::Progressing || found.reason != "Progressing" || message != "not applied yet";
         if telling && self.exceptions.len() < REPORT_EXCEPTIONS {
+            let Foreign { managers, fields } =
+                found.foreign.take().map(|foreign| *foreign).unwrap_or_default();
             self.exceptions.push(ObjectReport {
                 key: key.clone(),
                 reason: found.reason.clone(),
                 message: message.clone(),
-                managers: found.foreign.iter().flat_map(|foreign| foreign.managers.clone()).collect(),
-                fields: found.foreign.iter().flat_map(|foreign| foreign.fields.clone()).collect(),
+                managers,
+                fields,
             });
         }
         let rank = apply_rank(key);

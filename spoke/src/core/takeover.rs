@@ -20,13 +20,7 @@ use super::state::State;
 
 impl State {
     /// There is something else under this key.
-    pub(crate) fn foreign(
-        &mut self,
-        key: &ObjectKey,
-        live: Box<Live>,
-        wanted: &serde_json::Value,
-        now: Timestamp,
-    ) {
+    pub(crate) fn foreign(&mut self, key: &ObjectKey, live: Box<Live>, now: Timestamp) {
         self.set_uid(key, None);
         let Some(managed) = self.objects.get_mut(key) else { return };
         (managed.base, managed.case, managed.taking, managed.left) = (None, None, None, false);
@@ -40,7 +34,7 @@ impl State {
         };
         match (never, mode) {
             (Some(why), _) => self.leave_foreign(key, &live, why, Vec::new(), now),
-            (None, Takeover::Always) => self.take_over(key, &live, wanted),
+            (None, Takeover::Always) => self.take_over(key, &live),
             (None, Takeover::Refuse | Takeover::IfIdentical) => managed.must = Must::Weigh(live),
         }
     }
@@ -63,7 +57,7 @@ impl State {
                 let mut fields = drift::fields(key, &live.body, &dry.body);
                 fields.retain(|field| !is_owner_label(field));
                 if mode == Takeover::IfIdentical && fields.is_empty() {
-                    return self.take_over(key, live, &dry.body);
+                    return self.take_over(key, live);
                 }
                 self.leave_foreign(key, live, "", fields, now);
             }
@@ -77,7 +71,7 @@ impl State {
     }
 
     /// Takes it: old managers first, so that a crash in between leaves it as foreign as it was.
-    fn take_over(&mut self, key: &ObjectKey, live: &Live, wanted: &serde_json::Value) {
+    fn take_over(&mut self, key: &ObjectKey, live: &Live) {
         let managers = other_managers(&live.body);
         if let Some(entry) = self.ledger.entries.get_mut(key)
             && !managers.is_empty()
@@ -93,7 +87,7 @@ impl State {
         let paths = ignore::paths(&want.bundle.plan.drift, key);
         managed.must = match fold::patch(&live.body) {
             Some(patch) => Must::Fold(Box::new(patch)),
-            None => Must::Write(ignore::overlay(&paths, &live.body, wanted, &live.observed.resource_version)),
+            None => Must::Write(ignore::overlay(&paths, &live.body, &live.observed.resource_version)),
         };
     }
 

@@ -12,7 +12,6 @@ use super::effect::{ApplyMode, ApplyWork, Body, DeleteWork, FoldWork, GetWork, O
 use super::errors::{ApiError, ErrorKind};
 use super::flight::{FAST_FIRST, FAST_MAX, Flight, RETRY_AFTER_MAX, SLOW_FIRST, SLOW_MAX, backoff};
 use super::glob;
-use super::health;
 use super::ignore;
 use super::lanes::Place;
 use super::managed::{Must, Problem, Prune, Step, Task, Want};
@@ -288,8 +287,8 @@ impl State {
             Some(uid) => ApplyMode::Update { uid: uid.clone() },
             None => ApplyMode::Create,
         };
-        let apply = |want: &Want, dry_run, return_body, overlay: Option<Overlay>| {
-            let (target, body, mode) = (wanted(want), body(want), mode());
+        let apply = |want: &Want, mode, dry_run, return_body, overlay| {
+            let (target, body) = (wanted(want), body(want));
             Work::Apply(Box::new(ApplyWork { target, body, mode, dry_run, return_body, overlay }))
         };
         let want = managed.want.as_ref();
@@ -305,17 +304,14 @@ impl State {
             }
             Step::Write(_) => {
                 let overlay = match &managed.must {
-                    Must::Write(overlay) => overlay.as_deref().cloned(),
+                    Must::Write(overlay) => overlay.clone(),
                     _ => None,
                 };
-                apply(want?, false, managed.case.is_some(), overlay)
+                apply(want?, mode(), false, managed.case.is_some(), overlay)
             }
-            Step::Verify(_, seen) => apply(want?, true, true, seen.overlay.clone()),
+            Step::Verify(_, seen) => apply(want?, mode(), true, true, seen.overlay.clone()),
             Step::Weigh(_, live) => {
-                let target = wanted(want?);
-                let (body, mode) = (body(want?), ApplyMode::Update { uid: live.observed.uid.clone() });
-                let (dry_run, return_body, overlay) = (true, true, None);
-                Work::Apply(Box::new(ApplyWork { target, body, mode, dry_run, return_body, overlay }))
+                apply(want?, ApplyMode::Update { uid: live.observed.uid.clone() }, true, true, None)
             }
             Step::Fold => {
                 let Must::Fold(patch) = &managed.must else { return None };
@@ -352,7 +348,7 @@ impl State {
             self.content.lost.insert(want.body);
         }
         // The server's text may quote the object.
-        let message = if health::is_secret(key) { String::new() } else { clip(error.message) };
+        let message = if key.is_secret() { String::new() } else { clip(error.message) };
         managed.problem = Some(Problem::error(error.kind, message));
         self.wait(key, until);
         if !asked.is_zero() {

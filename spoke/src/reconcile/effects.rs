@@ -195,7 +195,7 @@ impl Executor {
         let Some(wanted) = self.wanted(&work.body).await else {
             return Err(ApiError::new(ErrorKind::Incomplete, "the content is not there"));
         };
-        let body = apply_body(wanted, &work.mode, work.overlay.as_ref()).to_string().into_bytes();
+        let body = apply_body(wanted, &work.mode, work.overlay.as_deref()).to_string().into_bytes();
         let key = &work.target.key;
         let verb = if work.mode == ApplyMode::Create { Verb::Create } else { Verb::Update };
         let whole = work.return_body || work.target.judge.is_whole();

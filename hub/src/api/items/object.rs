@@ -42,8 +42,7 @@ pub struct Field {
 impl Field {
     /// The fields of one object.
     pub fn all(key: &ObjectKey, fields: &[FieldDrift]) -> Vec<Self> {
-        let secret = (key.group.as_str(), key.kind.as_str()) == ("", "Secret");
-        fields.iter().map(|field| Self::new(field, secret || field.redacted)).collect()
+        fields.iter().map(|field| Self::new(field, key.is_secret() || field.redacted)).collect()
     }
 
     fn new(field: &FieldDrift, redacted: bool) -> Self {

@@ -4,9 +4,8 @@
 use std::panic::catch_unwind;
 
 use cel::parser::Parser;
+use rimward_proto::limits::EXPRESSION_BYTES;
 
-/// Longest expression, bytes: ten times what people write about a status; the parser's own work stays small.
-pub(super) const EXPRESSION_BYTES: usize = 1024;
 /// Deepest nesting of parentheses, brackets and `? :`: far beyond what people write, and the parser recurses.
 const NESTING: u16 = 24;
 /// Stack of the parser, bytes: without optimisation one level of nesting takes 170 KiB, and a worker thread has 2 MiB.

@@ -13,7 +13,7 @@ use super::super::managed::Managed;
 use super::super::state::State;
 use super::clock::Standing;
 use super::explain::EVENTS_BEFORE;
-use super::{Health, is_secret, kinds};
+use super::{Health, kinds};
 
 /// How long an object is not healthy before it is asked about: most become healthy by themselves in less.
 pub const ASK_AFTER: SignedDuration = SignedDuration::from_secs(5);
@@ -132,5 +132,5 @@ impl State {
 /// Only objects that have something to explain; of Secrets nothing is ever told.
 fn can_ask(key: &ObjectKey, managed: &Managed) -> bool {
     let unwell = matches!(managed.health, Health::Progressing(_) | Health::Failed(_));
-    unwell && !is_secret(key)
+    unwell && !key.is_secret()
 }

@@ -12,12 +12,11 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, Select
 use cel::extractors::This;
 use cel::parser::Parser;
 use cel::{Context, ExecutionError, Value as CelValue};
+use rimward_proto::limits::EXPRESSION_BYTES;
 use serde_json::Value;
 
 use super::text::{Clip, HEALTH_BYTES};
 
-/// Longest expression: ten times what people write about a status; the parser's own work stays small.
-pub const EXPRESSION_BYTES: usize = 1024;
 /// Deepest nesting of parentheses, brackets and `? :`: the parser recurses, and its frames are large.
 const NESTING: u16 = 24;
 /// Deepest expression tree, such as a long `a.b.c…`: the interpreter recurses.

@@ -2,9 +2,10 @@
 //! them costs more than it may or ends the spoke.
 
 use proptest::prelude::*;
+use rimward_proto::limits::EXPRESSION_BYTES;
 use serde_json::{Value, json};
 
-use super::cel::{EXPRESSION_BYTES, Expression, Subject};
+use super::cel::{Expression, Subject};
 
 fn thing() -> Value {
     json!({

@@ -23,7 +23,6 @@ mod text;
 mod workloads;
 
 use jiff::Timestamp;
-use rimward_proto::ObjectKey;
 
 pub(crate) use ask::Asking;
 pub use clock::STATUS_GRACE;
@@ -44,9 +43,4 @@ pub enum Health {
     Progressing(String),
     /// Will not, without a change; the text says why.
     Failed(String),
-}
-
-/// True for objects of which nothing but key names may ever be reported.
-pub fn is_secret(key: &ObjectKey) -> bool {
-    key.group.is_empty() && key.kind == "Secret"
 }

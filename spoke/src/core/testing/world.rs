@@ -342,7 +342,7 @@ impl World {
                 count(&mut self.counts, if apply.dry_run { "dry-run" } else { "apply" }, 1);
                 match self.body(apply.body.digest, &apply.body.app) {
                     Some(body) => {
-                        let lay = |body, overlay| crate::core::ignore::lay(body, overlay);
+                        let lay = |body, overlay: &Box<_>| crate::core::ignore::lay(body, overlay);
                         let body = apply.overlay.iter().fold(body, lay);
                         Outcome::Applied(self.api.apply(apply, &body).map(Box::new))
                     }
