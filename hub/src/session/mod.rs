@@ -3,6 +3,7 @@
 //! everywhere: one session a cluster, one pending offer a session.
 
 mod enrolment;
+mod fetch;
 mod ingest;
 mod listener;
 mod offer;

@@ -79,7 +79,8 @@ fn plan(objects: &[&str]) -> (Plan, Vec<u8>) {
             group: String::new(),
             kind: "ConfigMap".into(),
             namespace: "a".into(),
-            name: (*text).into(),
+            // The end of a long one tells it apart.
+            name: text[text.len().saturating_sub(60)..].into(),
         },
         version: "v1".into(),
         sha256: Digest::of(text.as_bytes()),
@@ -185,6 +186,33 @@ async fn content_of_another_cluster_is_refused() {
     assert_eq!(code(fetch(&hub, &eu, &both).await), Code::PermissionDenied);
     let events = hub.state.look(|world| world.events.iter().map(|e| e.what.kind.clone()).collect::<Vec<_>>());
     assert!(events.contains(&"ForeignContent".to_owned()), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_that_take_nothing_hold_nobody_else_up() {
+    let (hub, _home) = Hub::start().await;
+    let (eu, us) = (hub.spoke("eu-1").await, hub.spoke("us-1").await);
+    let large: Vec<String> = (0..64).map(|n| "x".repeat(200_000) + &n.to_string()).collect();
+    let (one, index) = plan(&large.iter().map(String::as_str).collect::<Vec<_>>());
+    let content: Vec<&[u8]> = large.iter().map(String::as_bytes).chain([index.as_slice()]).collect();
+    hub.publish(&[("eu-1", &one), ("us-1", &one)], &content);
+    let all: Vec<Digest> = large.iter().map(|text| Digest::of(text.as_bytes())).collect();
+    let mut client = ContentClient::new(hub.channel(Some(&eu)).await);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(client.fetch(convert::fetch_to_wire(&all)).await.unwrap().into_inner());
+    }
+    let fifth = client.fetch(convert::fetch_to_wire(&all)).await;
+    assert_eq!(code(fifth), Code::ResourceExhausted, "a cluster has a few streams");
+    assert_eq!(fetch(&hub, &us, &all).await.unwrap().len(), 64, "and another's are its own");
+    // What a stream held is given back when its spoke lets go.
+    streams.clear();
+    let again = async {
+        while code(client.fetch(convert::fetch_to_wire(&all)).await) != Code::Ok {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, again).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
