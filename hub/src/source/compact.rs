@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use gix::{ObjectId, Repository};
 
-use super::mirror::{Fetch, open_or_make};
+use super::mirror::{Fetch, Patience, open_or_make};
 use super::{SourceError, tls::Tls};
 use crate::core::model::{GitRef, GitSpec};
 
@@ -37,7 +37,7 @@ pub fn compact(
     git: &GitSpec,
     server: &str,
     load: impl Fn() -> Result<Option<super::Credentials>, SourceError>,
-    tls: &Tls,
+    (tls, patience): (&Tls, Patience),
 ) -> Result<bool, SourceError> {
     let local = |why: String| SourceError::Mirror { url: git.url.clone(), why };
     let path = sibling(mirror, "new");
@@ -46,7 +46,7 @@ pub fn compact(
     for (name, _) in references(repo, "refs/rimward/remote/") {
         let Some(reference) = tracked(&name) else { continue };
         let git = GitSpec { reference, ..git.clone() };
-        let fetch = Fetch { repo: &new, path: &path, git: &git, server, credentials: load()?, tls };
+        let fetch = Fetch { repo: &new, path: &path, git: &git, server, credentials: load()?, tls, patience };
         match fetch.run(None, true) {
             // A ref that is gone may still be one of another source, whose commit is then looked for below.
             Ok(_) | Err(SourceError::NoRef { .. }) => {}

@@ -17,7 +17,7 @@ use gix::{ObjectId, Repository};
 
 use super::tls::Tls;
 use super::tree::{self, Snapshot, reference_text};
-use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, SourceError, check_url};
+use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, IDLE_TIME, SourceError, check_url};
 use super::{compact, stale};
 use crate::core::model::{GitRef, GitSpec, SourceId};
 
@@ -32,6 +32,27 @@ pub struct Mirrors {
     busy: Mutex<HashMap<String, Arc<Mutex<Turn>>>>,
     tls: Tls,
     packs: usize,
+    patience: Patience,
+}
+
+/// How long to wait for a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// While it says nothing.
+    pub idle: Duration,
+    /// For one answer, however slowly it comes.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { idle: IDLE_TIME, whole: FETCH_TIME }
+    }
+}
+
+/// The name of the mirror that a source is read from, which it may share.
+pub fn mirror_name(git: &GitSpec) -> String {
+    Credentials::mirror_name(&git.url, git.credentials.as_deref())
 }
 
 /// Whose turn it is with a mirror.
@@ -64,7 +85,13 @@ pub enum Found {
 impl Mirrors {
     /// Mirrors in `folder`, with credentials from the folder `credentials`.
     pub fn new(folder: PathBuf, credentials: PathBuf) -> Self {
-        Self { folder, credentials, busy: Mutex::default(), tls: Tls::default(), packs: compact::PACKS }
+        let (busy, tls, patience) = (Mutex::default(), Tls::default(), Patience::default());
+        Self { folder, credentials, busy, tls, packs: compact::PACKS, patience }
+    }
+
+    /// Waits for servers as long as this, instead of the default.
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Fetches mirrors anew from this many packs on, instead of the default.
@@ -76,7 +103,7 @@ impl Mirrors {
     pub fn look(&self, look: Look<'_>) -> Result<Found, SourceError> {
         let git = look.git;
         let server = check_url(&git.url)?;
-        let name = Credentials::mirror_name(&git.url, git.credentials.as_deref());
+        let name = mirror_name(git);
         let lock = self.lock(&name);
         let mut turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let held = look.held.and_then(|held| ObjectId::from_hex(held.tree.commit.as_bytes()).ok());
@@ -92,8 +119,9 @@ impl Mirrors {
             Some(commit) => commit,
             None => {
                 let credentials = self.credentials(git)?;
-                let tls = &self.tls;
-                Fetch { repo: &repo, path: &path, git, server: &server, credentials, tls }.run(held, true)?
+                let (tls, patience) = (&self.tls, self.patience);
+                Fetch { repo: &repo, path: &path, git, server: &server, credentials, tls, patience }
+                    .run(held, true)?
             }
         };
         if held == Some(commit) {
@@ -111,7 +139,8 @@ impl Mirrors {
         if compact::packs(path) <= self.packs {
             return;
         }
-        match compact::compact(repo, path, git, server, || self.credentials(git), &self.tls) {
+        match compact::compact(repo, path, git, server, || self.credentials(git), (&self.tls, self.patience))
+        {
             Ok(true) => tracing::info!(url = git.url, "mirror fetched anew, as one pack"),
             Ok(false) => {
                 tracing::info!(url = git.url, "mirror kept: the server no longer has all that is in use")
@@ -130,13 +159,14 @@ impl Mirrors {
         let server = check_url(&git.url)?;
         let credentials = self.credentials(git)?;
         let repo = open_or_make(scratch).map_err(|error| local(git, &error))?;
-        let fetch = Fetch { repo: &repo, path: scratch, git, server: &server, credentials, tls: &self.tls };
+        let (tls, patience) = (&self.tls, self.patience);
+        let fetch = Fetch { repo: &repo, path: scratch, git, server: &server, credentials, tls, patience };
         fetch.run(None, false).map(|commit| commit.to_string())
     }
 
     /// The snapshot of a commit that was held before, without asking anyone. None if the mirror lacks it.
     pub fn recall(&self, git: &GitSpec, commit: &str) -> Option<Snapshot> {
-        let path = self.folder.join(Credentials::mirror_name(&git.url, git.credentials.as_deref()));
+        let path = self.folder.join(mirror_name(git));
         compact::recover(&path);
         let repo = gix::open_opts(path, options()).ok()?;
         tree::read(&repo, git, ObjectId::from_hex(commit.as_bytes()).ok()?, None).ok()
@@ -144,8 +174,7 @@ impl Mirrors {
 
     /// Removes the mirrors that none of `used` needs.
     pub fn keep_only<'a>(&self, used: impl Iterator<Item = &'a GitSpec>) -> std::io::Result<()> {
-        let names: Vec<String> =
-            used.map(|git| Credentials::mirror_name(&git.url, git.credentials.as_deref())).collect();
+        let names: Vec<String> = used.map(mirror_name).collect();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             // What is being fetched anew has the mirror's name in front.
@@ -225,6 +254,7 @@ pub(super) struct Fetch<'a> {
     pub(super) server: &'a str,
     pub(super) credentials: Option<Credentials>,
     pub(super) tls: &'a Tls,
+    pub(super) patience: Patience,
 }
 
 impl Fetch<'_> {
@@ -287,13 +317,19 @@ impl Fetch<'_> {
         let encrypted = self.git.url.starts_with("https:");
         let tls = encrypted.then(|| self.tls.config(ca)).transpose();
         let tls = tls.map_err(|why| SourceError::Tls { server: self.server.to_owned(), why })?;
-        options.configure_client = Some(Box::new(move |client| {
-            let client = client.timeout(FETCH_TIME).connect_timeout(CONNECT_TIME);
-            Ok(match &tls {
+        let patience = self.patience;
+        options.configure_client = Some(Box::new(move |_| {
+            // The time of the inner builder is for a whole answer, that of the blocking one begins anew with each byte.
+            let client = reqwest::ClientBuilder::new()
+                .http1_title_case_headers()
+                .connect_timeout(CONNECT_TIME)
+                .timeout(patience.whole);
+            let client = match &tls {
                 Some(tls) => client.tls_backend_preconfigured(tls.clone()),
                 // Nothing is trusted where nothing is encrypted; this also spares reading what would be.
                 None => client.tls_certs_only([]),
-            })
+            };
+            Ok(reqwest::blocking::ClientBuilder::from(client).timeout(patience.idle))
         }));
         if let Some(authorization) = self.credentials.as_ref().and_then(|given| given.authorization.clone()) {
             // gix follows no redirect once a request is configured, so this goes to the origin that was checked and

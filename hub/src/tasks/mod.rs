@@ -9,6 +9,7 @@ mod memory;
 mod plan;
 mod publish;
 mod slots;
+mod turns;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
