@@ -48,6 +48,8 @@ pub struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Task {
+    /// To sign: stopped while a spoke holds a head that the store does not know.
+    Signing,
     /// To plan what was read, and publish it.
     Planning,
     /// To keep the head fresh.
@@ -58,7 +60,7 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Planning, Self::Renewal, Self::Collection];
+    pub const ALL: [Self; 4] = [Self::Signing, Self::Planning, Self::Renewal, Self::Collection];
 }
 
 /// Why a task fails.

@@ -150,7 +150,7 @@ impl Stream {
         let newest = current.map_or((0, 0), |publication| (publication.epoch, publication.seq));
         let forked = same.is_some_and(|ours| ours.epoch == floor.epoch && ours.tree.hash != floor.tree);
         if (floor.epoch, floor.seq) > newest || forked {
-            self.state.raise_ahead(&self.cluster, floor);
+            tokio::task::block_in_place(|| self.state.raise_ahead(&self.cluster, floor));
         }
         Ok(floor)
     }

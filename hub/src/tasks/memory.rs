@@ -65,7 +65,10 @@ impl Memory {
 /// Reads everything back.
 pub fn recall(state: &Arc<State>, mirrors: &Mirrors) -> Result<(Memory, Loaded, Slots), TaskError> {
     let memory = memory(state)?;
-    publication(state)?;
+    // A spoke has seen more than this store knows: not even the last publication may be signed again.
+    if !state.recall_ahead()? {
+        publication(state)?;
+    }
     let good = files(state, memory.planning.good)?;
     let mut slots = Slots::default();
     let records: BTreeMap<String, SourceRecord> = state.store.read_all("source/")?;

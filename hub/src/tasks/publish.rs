@@ -81,6 +81,10 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
         store(planner, files, batch)?;
     }
     settle(planner)?;
+    if let Some(ahead) = state.ahead().filter(|_| unsigned.is_some()) {
+        // It came up meanwhile. What the store has now stays unsigned, and so does its seq.
+        return Err(PublishError::Ahead(ahead));
+    }
     let published = unsigned.map(|unsigned| sign(&state, unsigned)).transpose()?;
     remember(planner, &planned, planning);
     tell(&state, planned, published.clone());

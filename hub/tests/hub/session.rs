@@ -2,7 +2,7 @@
 //! fetched, and what raises `Ahead`.
 
 use super::support::{Hub, Identity, SOON, code, uid};
-use rimward_hub::core::world::ClusterStatus;
+use rimward_hub::core::world::{ClusterStatus, Task};
 use rimward_hub::session::Kind;
 use rimward_proto::bundle::{BundleIndex, IndexEntry};
 use rimward_proto::convert;
@@ -379,8 +379,8 @@ async fn a_spoke_that_talks_a_lot_costs_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_the_store_does_not_know_raises_ahead_and_a_forged_one_cuts() {
-    let (hub, _home) = Hub::start().await;
+async fn a_head_that_the_store_does_not_know_raises_ahead_for_good_and_a_forged_one_cuts() {
+    let (hub, home) = Hub::start().await;
     let spoke = hub.spoke("eu-1").await;
     let forged = Hello { held_head: Some(hub.state.signer.roots()[0].clone()), ..hello("eu-1") };
     let mut talk = Talk::hello(&hub, &spoke, forged).await;
@@ -392,5 +392,16 @@ async fn a_head_that_the_store_does_not_know_raises_ahead_and_a_forged_one_cuts(
     let envelope = hub.state.published.borrow().as_ref().unwrap().envelope.clone();
     let mut talk = Talk::hello(&hub, &spoke, Hello { held_head: Some(envelope), ..hello("eu-1") }).await;
     talk.offer().await;
-    assert!(hub.state.ahead().unwrap().contains("seq 1"));
+    let why = hub.state.ahead().unwrap();
+    assert!(why.contains("seq 1"));
+    let troubles = |hub: &Hub| hub.state.look(|world| world.troubles.get(&Task::Signing).cloned());
+    let trouble = troubles(&hub).unwrap();
+    assert_eq!(trouble.message, why);
+    drop(talk);
+    hub.stop().await;
+    // A restart does not forget it: the next publication would be a second one under that seq.
+    let hub = Hub::start_in(&home).await;
+    let _handle = hub.tasks();
+    assert_eq!((hub.state.ahead(), troubles(&hub)), (Some(why), Some(trouble)));
+    assert!(hub.state.published.borrow().is_none());
 }
