@@ -106,7 +106,7 @@ impl From<TaskError> for Failure {
         let code = match &error {
             TaskError::Store(error) => store(error),
             TaskError::Sign(error) => sign(error),
-            TaskError::Missing(_) => INVALID,
+            TaskError::Missing(_) | TaskError::Lost(_) => INVALID,
             TaskError::Content(_) => FAILED,
         };
         Self::new(code, &error)

@@ -113,10 +113,16 @@ impl Fetches {
         let held = self.state.look(|world| world.clusters.get(cluster).and_then(|status| status.held_plan));
         let unreadable = |error: ContentError| {
             tracing::error!(error = causes(&error), "content cannot be read");
+            self.state.plan_needed.notify_one();
             Status::internal("content cannot be read")
         };
-        let below = [offered, held].into_iter().flatten().map(|plan| self.offers.reachable(plan));
-        let below = below.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let below = |plan| self.offers.reachable(plan).map_err(unreadable);
+        let offered = offered.map(|plan| Ok::<_, Status>((plan, below(plan)?))).transpose()?;
+        if let Some((plan, _)) = offered.as_ref().filter(|(_, reached)| reached.is_empty()) {
+            return Err(self.lost(plan));
+        }
+        let held = held.map(below).transpose()?;
+        let below: Vec<_> = offered.map(|(_, reached)| reached).into_iter().chain(held).collect();
         let kind = |digest: &Digest| below.iter().find_map(|plan| plan.get(digest)).copied();
         if let Some(foreign) = digests.iter().find(|digest| kind(digest).is_none()) {
             let message = format!("asked for content that is not in its plans: {foreign}");
@@ -127,7 +133,7 @@ impl Fetches {
         let deadline = Instant::now() + FETCH_TIME;
         for digest in digests {
             let bytes = self.state.content.get(digest).map_err(unreadable)?;
-            let bytes = bytes.ok_or_else(|| Status::data_loss(format!("{digest} is missing on the hub")))?;
+            let bytes = bytes.ok_or_else(|| self.lost(digest))?;
             let item = convert::content_to_wire(Item { digest: *digest, bytes });
             if Instant::now() > deadline {
                 return Err(Status::deadline_exceeded("this fetch takes long; ask for the rest"));
@@ -140,6 +146,15 @@ impl Fetches {
             }
         }
         Ok(())
+    }
+}
+
+impl Fetches {
+    /// Content that a plan names is not there: planning may know it, and write it again until the spoke asks again.
+    fn lost(&self, digest: &Digest) -> Status {
+        self.state.content.lose(digest);
+        self.state.plan_needed.notify_one();
+        Status::data_loss(format!("{digest} is missing on the hub"))
     }
 }
 

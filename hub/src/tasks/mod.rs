@@ -4,6 +4,7 @@
 
 mod actions;
 mod collect;
+mod heal;
 mod load;
 mod memory;
 mod plan;
@@ -40,6 +41,11 @@ pub enum TaskError {
     /// Content that a record names is gone.
     #[error("content {0} is missing or damaged, so the publication in force is not known")]
     Missing(rimward_proto::Digest),
+    /// Content that a publication which is kept needs is gone.
+    #[error(
+        "content {0} is missing or damaged, and a publication that is kept names it: nothing is removed meanwhile"
+    )]
+    Lost(rimward_proto::Digest),
     /// The head key.
     #[error("the head cannot be signed")]
     Sign(#[from] crate::sign::SignError),

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rimward_proto::plan::Plan;
-use rimward_proto::{ClusterName, ClusterUid, Digest};
+use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
 use serde::Serialize;
 
 use super::TaskError;
 use super::memory::Loaded;
 use super::plan::Planner;
 use crate::core::model::{Policy, SourceId};
-use crate::core::plan::PlanOutput;
+use crate::core::plan::{Origin, PlanOutput};
 use crate::core::publication::{Previous, Publishing, Unsigned, next_publication, refresh};
 use crate::core::world::{Published, World};
 use crate::state::State;
@@ -58,7 +58,8 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
         return Err(PublishError::Ahead(ahead));
     }
     let mut files: BTreeMap<Digest, Arc<[u8]>> = planned.output.content.clone();
-    let planning = planning(&planned, &mut files);
+    let (output, good) = (&planned.output, &planned.loaded.good);
+    let planning = documents(&output.plans, &output.origins, good, &mut files);
     let mut batch = Batch::default();
     let record = unsigned.as_ref().map(|unsigned| publication(unsigned, &mut files));
     if let Some(record) = &record {
@@ -164,19 +165,24 @@ fn unsigned(state: &State, planned: &Planned, used: &BTreeSet<Digest>) -> Option
 }
 
 /// The record of what planning remembers; its documents go to `files`.
-fn planning(planned: &Planned, files: &mut BTreeMap<Digest, Arc<[u8]>>) -> Planning {
+pub(super) fn documents(
+    plans: &BTreeMap<ClusterName, Arc<Plan>>,
+    origins: &BTreeMap<AppId, Origin>,
+    good: &BTreeMap<String, Arc<[u8]>>,
+    files: &mut BTreeMap<Digest, Arc<[u8]>>,
+) -> Planning {
     let mut digests: HashMap<*const Plan, Digest> = HashMap::new();
     let mut by_cluster: BTreeMap<&ClusterName, Digest> = BTreeMap::new();
-    for (cluster, plan) in &planned.output.plans {
+    for (cluster, plan) in plans {
         // Equal plans are one Arc: each is written once.
         let digest = digests.entry(Arc::as_ptr(plan)).or_insert_with(|| add(files, plan.to_bytes()));
         by_cluster.insert(cluster, *digest);
     }
     let good: BTreeMap<&String, Digest> =
-        planned.loaded.good.iter().map(|(path, bytes)| (path, share(files, bytes))).collect();
+        good.iter().map(|(path, bytes)| (path, share(files, bytes))).collect();
     Planning {
         plans: Some(document(files, &by_cluster)),
-        origins: Some(document(files, &planned.output.origins.iter().collect::<Vec<_>>())),
+        origins: Some(document(files, &origins.iter().collect::<Vec<_>>())),
         good: Some(document(files, &good)),
     }
 }
