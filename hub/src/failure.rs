@@ -49,6 +49,7 @@ fn store(error: &StoreError) -> u8 {
     match error {
         StoreError::Missing(_)
         | StoreError::Damaged { .. }
+        | StoreError::Unsound(_)
         | StoreError::Checksum(_)
         | StoreError::Parse { .. } => INVALID,
         _ => FAILED,
