@@ -2,6 +2,7 @@
 //! asked to do. Reads one shared world, decides nothing, answers every error as
 //! a problem; what is not built yet answers 501 and says so.
 
+mod history;
 pub mod items;
 mod journal;
 mod offer;
@@ -94,8 +95,10 @@ fn built() -> Router<Shared> {
         .route("/tenants/{tenant}/apps/{app}", get(read::app))
         .route("/tenants/{tenant}/sources", get(read::tenant_sources))
         .route("/tenants/{tenant}/sources/{source}", get(read::source))
+        .route("/tenants/{tenant}/sources/{source}/commits/{commit}", get(history::source))
         .route("/tenants/{tenant}/sources/{source}/reconcile", post(write::reconcile))
         .route("/fleet", get(read::fleet))
+        .route("/fleet/commits/{commit}", get(history::fleet))
         .route("/fleet/reconcile", post(write::reconcile_all))
         .route("/apps", get(read::apps))
         .route("/sources", get(read::sources))

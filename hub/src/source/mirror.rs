@@ -18,7 +18,7 @@ use gix::{ObjectId, Repository};
 use super::tls::Tls;
 use super::tree::{self, Snapshot, reference_text};
 use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, IDLE_TIME, SourceError, check_url};
-use super::{compact, stale};
+use super::{compact, history, stale};
 use crate::core::model::{GitRef, GitSpec, SourceId};
 
 /// How often a running fetch is checked against its limits.
@@ -170,6 +170,12 @@ impl Mirrors {
         compact::recover(&path);
         let repo = gix::open_opts(path, options()).ok()?;
         tree::read(&repo, git, ObjectId::from_hex(commit.as_bytes()).ok()?, None).ok()
+    }
+
+    /// Whether the commit `within` has in its history the one that `commit` begins; none if the mirror cannot tell.
+    pub fn contains(&self, git: &GitSpec, within: &str, commit: &str) -> Option<bool> {
+        let repo = gix::open_opts(self.folder.join(mirror_name(git)), options()).ok()?;
+        history::contains(&repo, ObjectId::from_hex(within.as_bytes()).ok()?, commit)
     }
 
     /// Removes the mirrors that none of `used` needs.

@@ -6,6 +6,7 @@
 mod compact;
 mod credentials;
 mod error;
+mod history;
 mod mirror;
 mod stale;
 mod tls;

@@ -225,6 +225,45 @@ async fn a_server_that_hangs_stops_no_other_source() {
     drop(hung);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_newer_one_overtook_is_found_in_its_history() {
+    let rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    let first = rig.apps.head().unwrap();
+    rig.apps.commit(&[("web/cm.yaml", Some(&config_map("2")))], "skipped").unwrap();
+    let skipped = rig.apps.head().unwrap();
+    rig.apps.commit(&[("web/cm.yaml", Some(&config_map("3")))], "newest").unwrap();
+    let newest = rig.apps.head().unwrap();
+    reconcile(&handle, vec![apps()]).await.unwrap();
+    let contains = |source: SourceId, commit: &str, within: &str| {
+        let (commit, within) = (commit.to_owned(), within.to_owned());
+        handle.ask(move |reply| Action::Contains { source, commit, within, reply })
+    };
+    for (commit, within, wanted) in [
+        (skipped.as_str(), &newest, Some(true)),
+        (&skipped[..7], &newest, Some(true)),
+        (&newest, &newest, Some(true)),
+        (&first, &newest, Some(true)),
+        (&newest, &first, Some(false)),
+        (&skipped, &first, Some(false)),
+        (&"e".repeat(40), &newest, Some(false)),
+        (&skipped, &"e".repeat(40), None),
+    ] {
+        assert_eq!(contains(apps(), commit, within).await.unwrap(), wanted, "{commit} in {within}");
+    }
+    assert!(
+        contains(SourceId::Fleet, &rig.fleet.head().unwrap(), &rig.fleet.head().unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+    );
+    let unknown = contains(SourceId::try_from("payments/none".to_owned()).unwrap(), &first, &first).await;
+    assert!(matches!(unknown, Err(ActionError::NotFound(_))));
+}
+
 #[test]
 fn init_changes_nothing_the_second_time_and_keeps_the_root_key_outside() {
     let home = Home::new("http://127.0.0.1:1/x");
