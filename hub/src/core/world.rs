@@ -2,7 +2,7 @@
 //! what each spoke last said. Plain values: the tasks write them, the API and
 //! the status rules read them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -216,6 +216,10 @@ pub struct ClusterStatus {
     pub cleared: Vec<AppId>,
     /// Deletions it holds.
     pub holds: Vec<HoldReport>,
+    /// The run of the spoke that the last report is of.
+    pub boot: String,
+    /// Of the holds that this run reported, those that were approved by then.
+    pub approved: BTreeSet<Digest>,
     /// When its state last changed.
     pub since: Option<(State, Timestamp)>,
 }

@@ -7,8 +7,8 @@ use rimward_proto::head::Floor;
 use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Hello};
 
-use crate::core::told;
 use crate::core::world::{ClusterStatus, World};
+use crate::core::{approval, told};
 use crate::state::State;
 use crate::store::records::Enrolment;
 
@@ -103,7 +103,10 @@ pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u
 /// A spoke has reported. Wakes planning if the report says something that planning reads.
 pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, report: Report) {
     let replan = state.update(|world| {
-        let plan = world.published.as_ref().and_then(|published| published.plan(cluster)).cloned();
+        let published = world.published.clone();
+        let plan = published.as_ref().and_then(|published| published.plan(cluster));
+        let assignment =
+            published.as_ref().and_then(|published| Some(&published.assignments.get(cluster)?.1));
         let Some(status) = speaker(world, cluster, enrolment) else { return false };
         let before = (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         let other_plan = status.plan != report.plan;
@@ -112,8 +115,10 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
         status.plan = report.plan;
         status.cleared = report.cleared;
         status.unaccounted = report.unaccounted;
+        approval::run(status, &report.boot_id);
         status.holds = report.holds;
-        told::apps(status, report.apps, report.full, report.as_of, plan.as_deref());
+        approval::note(status, assignment.map_or(&[], |assignment| &assignment.deletes));
+        told::apps(status, report.apps, report.full, report.as_of, plan.map(|plan| plan.as_ref()));
         let changed = before != (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         // What was said of an older plan did not count; said of this one it may.
         let counts_now = other_plan && !(status.cleared.is_empty() && status.unaccounted.is_empty());

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::TaskError;
 use super::memory::Loaded;
 use super::plan::Planner;
+use crate::core::approval::{note, spent};
 use crate::core::model::{Policy, SourceId};
 use crate::core::plan::{Origin, PlanOutput};
 use crate::core::publication::{Previous, Publishing, Unsigned, next_publication, refresh};
@@ -127,14 +128,17 @@ pub fn renew(state: &State) -> Result<bool, TaskError> {
     Ok(true)
 }
 
-/// Approvals whose hold is gone: the hub's when planning no longer holds it, a spoke's when it reports without it.
+/// Approvals whose hold is gone: the hub's when planning no longer holds it, a spoke's when it was carried out.
 fn used_up(state: &State, planned: &Planned) -> BTreeSet<Digest> {
     let held: BTreeSet<Digest> = planned.output.decided.holds.iter().map(|hold| hold.digest).collect();
+    let published = state.published.borrow().clone();
+    let now = Timestamp::now();
     state.look(|world| {
         let gone = |digest: &Digest, approval: &Approval| match &approval.cluster {
             None => !held.contains(digest),
             Some(cluster) => world.clusters.get(cluster).is_some_and(|status| {
-                status.reported.is_some() && !status.holds.iter().any(|hold| hold.digest == *digest)
+                let assigned = published.as_ref().and_then(|now| Some(&now.assignments.get(cluster)?.1));
+                spent(digest, approval.time, status, assigned, now)
             }),
         };
         planned.approvals.iter().filter(|(d, a)| gone(d, a)).map(|(d, _)| *d).collect()
@@ -266,8 +270,13 @@ fn tell(state: &State, planned: Planned, published: Option<Arc<Published>>) {
         world.apps = output.apps;
         world.decided = Arc::new(output.decided);
         world.planned = Some(Timestamp::now());
-        if published.is_some() {
-            world.published = published;
+        if let Some(published) = published {
+            for (cluster, (_, assignment)) in &published.assignments {
+                if let Some(status) = world.clusters.get_mut(cluster) {
+                    note(status, &assignment.deletes);
+                }
+            }
+            world.published = Some(published);
         }
     });
 }
