@@ -15,7 +15,7 @@ use crate::config::HubConfig;
 use crate::core::told;
 use crate::core::world::{Event, Published, Task, World};
 use crate::pki::Authority;
-use crate::session::{Enrolments, Registry, Sent};
+use crate::session::{Assigned, Enrolments, Registry, Sent};
 use crate::sign::Signer;
 use crate::store::content::Content;
 use crate::store::records::{self, Ahead};
@@ -39,6 +39,8 @@ pub struct State {
     pub sessions: Registry,
     /// What spokes were sent.
     pub sent: Sent,
+    /// Which plans clusters were assigned lately.
+    pub assigned: Assigned,
     /// What the hub knows.
     pub world: Arc<RwLock<World>>,
     /// Counts changes of `world`.
@@ -69,6 +71,7 @@ impl State {
             enrolments,
             sessions: Registry::default(),
             sent: Sent::default(),
+            assigned: Assigned::default(),
             world: Arc::default(),
             changed: watch::Sender::new(0),
             published: watch::Sender::new(None),
@@ -87,6 +90,12 @@ impl State {
         let result = change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.send_modify(|count| *count += 1);
         result
+    }
+
+    /// Offers a publication to the spokes. The world has it by then.
+    pub fn offer(&self, published: Arc<Published>) {
+        self.assigned.remember(published.assignments.values().map(|(_, assignment)| assignment));
+        self.published.send_replace(Some(published));
     }
 
     /// Reads the world.

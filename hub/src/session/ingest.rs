@@ -2,10 +2,10 @@
 //! replaces the older; how much of it is kept, [`crate::core::told`] says.
 
 use jiff::Timestamp;
-use rimward_proto::ClusterName;
 use rimward_proto::head::Floor;
 use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Hello};
+use rimward_proto::{ClusterName, Digest};
 
 use crate::core::world::{ClusterStatus, World};
 use crate::core::{approval, told};
@@ -30,7 +30,9 @@ pub fn hello(
         status.spoke_version = told::word(&hello.spoke_version);
         status.kubernetes_version = told::word(&hello.kubernetes_version);
         status.held = floor.map(|floor| (floor.epoch, floor.seq));
-        status.held_plan = hello.held_plan;
+        // What it says it holds opens content to it, so it must have been its own.
+        let own = |plan: &Digest| state.assigned.was(cluster, &now.uid, plan);
+        status.held_plan = hello.held_plan.filter(own);
     });
 }
 
@@ -83,7 +85,8 @@ pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u
         match ack.kind {
             AckKind::Held => {
                 status.held = Some((epoch, ack.seq));
-                status.held_plan = Some(ack.plan);
+                status.held_plan =
+                    Some(ack.plan).filter(|plan| state.assigned.was(cluster, &enrolment.uid, plan));
                 status.refused = None;
             }
             AckKind::Ready => {}
@@ -130,6 +133,6 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
     }
 }
 
-fn holds(status: &ClusterStatus) -> Vec<rimward_proto::Digest> {
+fn holds(status: &ClusterStatus) -> Vec<Digest> {
     status.holds.iter().map(|hold| hold.digest).collect()
 }

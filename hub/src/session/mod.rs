@@ -2,6 +2,7 @@
 //! spoke that is told what to hold, and the content it may fetch. Newest wins
 //! everywhere: one session a cluster, one pending offer a session.
 
+mod assigned;
 mod enrolment;
 mod fetch;
 mod ingest;
@@ -12,6 +13,7 @@ mod registry;
 mod sent;
 mod service;
 
+pub use assigned::Assigned;
 pub use enrolment::{EnrolError, Enrolments};
 pub(crate) use ingest::enrolled;
 pub use listener::{Listener, ListenerError};

@@ -93,7 +93,7 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
     if let Some(published) = published {
         let (epoch, seq) = (published.head.epoch, published.head.seq);
         tracing::info!(epoch, seq, clusters = published.assignments.len(), "published");
-        state.published.send_replace(Some(published));
+        state.offer(published);
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ pub fn renew(state: &State) -> Result<bool, TaskError> {
         plans: current.plans.clone(),
     });
     state.update(|world| world.published = Some(published.clone()));
-    state.published.send_replace(Some(published));
+    state.offer(published);
     Ok(true)
 }
 

@@ -189,6 +189,39 @@ async fn content_of_another_cluster_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn to_say_that_one_holds_another_clusters_plan_opens_nothing() {
+    let (hub, _home) = Hub::start().await;
+    let (eu, us) = (hub.spoke("eu-1").await, hub.spoke("us-1").await);
+    let (one, one_index) = plan(&["x"]);
+    let (two, two_index) = plan(&["secret"]);
+    hub.publish(&[("eu-1", &one), ("us-1", &two)], &[b"x", b"secret", &one_index, &two_index]);
+    let (secret, theirs) = (Digest::of(b"secret"), Digest::of(&two.to_bytes()));
+    let mut talk = Talk::hello(&hub, &eu, Hello { held_plan: Some(theirs), ..hello("eu-1") }).await;
+    talk.offer().await;
+    assert_eq!(code(fetch(&hub, &eu, &[secret]).await), Code::PermissionDenied, "said in Hello");
+    let held = |plan| {
+        SpokeMessage::Ack(Ack {
+            kind: AckKind::Held,
+            plan,
+            seq: 1,
+            code: String::new(),
+            message: String::new(),
+        })
+    };
+    talk.say(held(theirs)).await;
+    until(|| known(&hub).held == Some((1, 1))).await;
+    assert_eq!(code(fetch(&hub, &eu, &[secret]).await), Code::PermissionDenied, "said of an offer");
+    // What it was assigned before is its own, also after a newer offer.
+    let (three, three_index) = plan(&["y"]);
+    hub.publish(&[("eu-1", &three), ("us-1", &two)], &[b"y", &three_index]);
+    talk.say(held(Digest::of(&one.to_bytes()))).await;
+    until(|| known(&hub).held_plan.is_some()).await;
+    let both = [Digest::of(b"x"), Digest::of(b"y")];
+    assert_eq!(fetch(&hub, &eu, &both).await.unwrap(), [b"x", b"y"]);
+    assert_eq!(fetch(&hub, &us, &[secret]).await.unwrap(), [b"secret"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fetches_that_take_nothing_hold_nobody_else_up() {
     let (hub, _home) = Hub::start().await;
     let (eu, us) = (hub.spoke("eu-1").await, hub.spoke("us-1").await);
