@@ -86,7 +86,11 @@ impl Service {
             certificate.ok_or_else(|| Status::unauthenticated("a client certificate is needed"))?;
         let leaf = self.state.authority.read_spoke(self.state.trust_domain(), &certificate);
         let leaf = leaf.map_err(|error| Status::unauthenticated(error.to_string()))?;
-        let enrolment = self.state.enrolments.admit(&leaf.cluster, &leaf.key).map_err(refusal)?;
+        let enrolments = &self.state.enrolments;
+        let enrolment = enrolments.admit(&leaf.cluster, &leaf.key).map_err(refusal)?;
+        if enrolment.key == leaf.key && !enrolment.used {
+            tokio::task::block_in_place(|| enrolments.used(&leaf.cluster, &leaf.key)).map_err(refusal)?;
+        }
         Ok((leaf.cluster, enrolment))
     }
 

@@ -61,8 +61,11 @@ pub struct Enrolment {
     pub uid: ClusterUid,
     /// Digest of its public key.
     pub key: Digest,
-    /// Digest of the key before the last renewal: good until the new one was used.
+    /// Digest of the key before the last renewal: lets in until the new one was used, and tells a cloned disk after.
     pub previous: Option<Digest>,
+    /// The key was used to connect.
+    #[serde(default)]
+    pub used: bool,
     /// Number of renewals.
     pub counter: u64,
     /// The leaf, DER in base64, given again when a reply was lost.
