@@ -10,6 +10,7 @@ use rimward_hub::core::model::{LeftOut, Policy, SourceId, SourceTree};
 use rimward_hub::core::note::Note;
 use rimward_hub::core::plan::{Origin, PlanInputs, PlanOutput, RenderCache, plan};
 use rimward_proto::bundle::BundleIndex;
+use rimward_proto::object::is_kind;
 use rimward_proto::plan::{Plan, PlanBundle};
 use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
 
@@ -288,8 +289,8 @@ impl World {
                 assert_eq!(Digest::of(&self.stored[&entry.sha256]), entry.sha256);
                 let namespace = &entry.key.namespace;
                 let own = bundle.namespaces.iter().any(|pattern| matches_namespace(pattern, namespace));
-                let kind = entry.key.group_kind();
-                let platform = bundle.allow.iter().any(|allowed| *allowed == "*" || *allowed == kind);
+                let (group, kind) = (&entry.key.group, &entry.key.kind);
+                let platform = bundle.allow.iter().any(|allowed| is_kind(allowed, group, kind));
                 assert!(own || (platform && namespace.is_empty()), "{}", entry.key);
             }
         }

@@ -7,6 +7,7 @@ mod apps;
 mod check;
 mod expression;
 mod fleet;
+mod kinds;
 mod load;
 mod options;
 mod pointer;

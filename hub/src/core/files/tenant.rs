@@ -8,6 +8,7 @@ use rimward_proto::plan::{DriftMode, Takeover};
 
 use super::check::{Check, Shape};
 use super::fleet::deletion;
+use super::kinds::kinds;
 use super::options::{DRIFT_MODES, TAKEOVERS, ceiling};
 use super::selector::selector;
 use super::source::source;
@@ -92,13 +93,7 @@ fn objects(check: &mut Check<'_>, spec: &Node) -> (Vec<String>, Vec<String>) {
     let Some(node) = spec.get("objects").and_then(|node| check.mapping(node, "objects", &OBJECTS)) else {
         return (Vec::new(), Vec::new());
     };
-    let mut kinds = |key| {
-        let mut kinds: Vec<String> = check.texts(node, key).into_iter().map(|(kind, _)| kind).collect();
-        kinds.sort();
-        kinds.dedup();
-        kinds
-    };
-    (kinds("allow"), kinds("deny"))
+    (kinds(check, node, "allow"), kinds(check, node, "deny"))
 }
 
 fn identity(check: &mut Check<'_>, spec: &Node) -> (String, Option<String>) {
