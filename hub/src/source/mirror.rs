@@ -18,7 +18,7 @@ use gix::{ObjectId, Repository};
 use super::tls::Tls;
 use super::tree::{self, Snapshot, reference_text};
 use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, IDLE_TIME, SourceError, check_url};
-use super::{compact, history, stale};
+use super::{compact, history, stale, track};
 use crate::core::model::{GitRef, GitSpec, SourceId};
 
 /// How often a running fetch is checked against its limits.
@@ -270,7 +270,9 @@ impl Fetch<'_> {
         let remote = self
             .repo
             .remote_at_without_url_rewrite(self.git.url.as_str())
-            .and_then(|remote| remote.with_refspecs([self.refspec().as_str()], Direction::Fetch))
+            .and_then(|remote| {
+                remote.with_refspecs([track::refspec(&self.git.reference).as_str()], Direction::Fetch)
+            })
             .map_err(failed)?
             .with_fetch_tags(Tags::None);
         let connection = remote
@@ -306,15 +308,6 @@ impl Fetch<'_> {
         let mut targets =
             all.flatten().filter_map(|mut reference| reference.peel_to_id().ok().map(|id| id.detach()));
         targets.any(|id| id == wanted) && self.repo.has_object(wanted)
-    }
-
-    fn refspec(&self) -> String {
-        match &self.git.reference {
-            GitRef::Head => "+HEAD:refs/rimward/remote/HEAD".to_owned(),
-            GitRef::Branch(name) => format!("+refs/heads/{name}:refs/rimward/remote/heads/{name}"),
-            GitRef::Tag(name) => format!("+refs/tags/{name}:refs/rimward/remote/tags/{name}"),
-            GitRef::Commit(id) => format!("+{id}:refs/rimward/remote/commits/{id}"),
-        }
     }
 
     fn transport(&self) -> Result<http::Options, SourceError> {

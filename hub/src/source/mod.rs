@@ -10,6 +10,7 @@ mod history;
 mod mirror;
 mod stale;
 mod tls;
+mod track;
 mod tree;
 
 pub use credentials::{Credentials, check_url};

@@ -247,6 +247,23 @@ fn what_is_left_out_is_told_from_what_is_absent() {
     assert_eq!(below, wanted("", LeftOut::Link), "a folder outside of the source is not read");
 }
 
+#[test]
+fn a_branch_that_is_gone_is_not_in_the_way_of_one_below_its_name() {
+    let rig = Rig::new(Scheme::Http);
+    let repo = rig.repo(Access::Open);
+    let push = |args: &[&str]| repo.git(&[&["push", "--quiet", "origin"], args].concat()).unwrap();
+    let branch = |name: &str| GitSpec { reference: GitRef::Branch(name.into()), ..spec(&repo) };
+    for (name, gone) in [("a", ""), ("a/b", "a"), ("a/b/c", "a/b"), ("a", "a/b/c")] {
+        if !gone.is_empty() {
+            push(&["--delete", gone]);
+        }
+        repo.commit(&[("a/one.yaml", Some(&format!("name: {name} after {gone}\n")))], "next").unwrap();
+        push(&[&format!("HEAD:refs/heads/{name}")]);
+        let found = rig.new_snapshot(&branch(name), None);
+        assert_eq!(found.tree.commit, repo.head().unwrap(), "{name} after {gone}");
+    }
+}
+
 /// A server that takes connections and sends `byte`, if any, every 50 ms; with its address.
 fn hung(byte: Option<u8>) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
