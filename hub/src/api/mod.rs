@@ -20,6 +20,7 @@ use axum::http::header;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::core::world::World;
@@ -55,6 +56,16 @@ impl Shared {
     fn world(&self) -> RwLockReadGuard<'_, World> {
         // A task that panicked while writing has left values that are each still whole.
         self.hub.world.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the world for longer: on a thread of its own, so that sessions and other requests go on meanwhile.
+    async fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&World, Timestamp) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let shared = self.clone();
+        let looked = tokio::task::spawn_blocking(move || read(&shared.world(), Timestamp::now()));
+        looked.await.map_err(|_| Problem::failed("looking at it failed; this is a bug"))?
     }
 }
 

@@ -7,6 +7,7 @@ pub mod app;
 pub mod cluster;
 pub mod drift;
 pub mod first;
+pub mod overview;
 pub mod source;
 pub mod tenant;
 
