@@ -6,7 +6,7 @@ use rimward_hub::core::files::load_fleet;
 use rimward_hub::core::model::{GitRef, SourceTree};
 use rimward_proto::TenantName;
 
-use super::world::{FLEET, Files, World, app, cluster, id};
+use super::world::{FLEET, Files, World, app, cluster, id, says_what_to_do};
 
 fn tree(files: &[(&str, &str)]) -> SourceTree {
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().into()));
@@ -16,6 +16,7 @@ fn tree(files: &[(&str, &str)]) -> SourceTree {
 /// `code position message` of each note on a fleet file, and the help of the first.
 pub fn fleet_notes(text: &str) -> (Vec<String>, String) {
     let load = load_fleet(&tree(&[("f.yaml", text)]), &Files::new());
+    load.notes.iter().for_each(says_what_to_do);
     let help = load.notes.first().map(|note| note.help.clone()).unwrap_or_default();
     let notes = load.notes.iter().filter(|note| note.code != "RW3011");
     (notes.map(|note| format!("{} {} {}", note.code, note.at, note.message)).collect(), help)

@@ -147,7 +147,9 @@ impl World {
         self.origins = output.origins.clone();
         self.stored.extend(output.content.clone());
         self.check_content();
-        Step { output, notes: load.notes, before }
+        let step = Step { output, notes: load.notes, before };
+        step.all_notes().iter().for_each(says_what_to_do);
+        step
     }
 
     fn plan(&mut self, policy: &Policy, trees: &BTreeMap<SourceId, Arc<SourceTree>>) -> PlanOutput {
@@ -309,6 +311,11 @@ impl World {
 pub fn two_sources() -> String {
     let two = "  - {name: more, git: {url: https://git.example/more.git}}\n  clusters: {}";
     FLEET.replace("  clusters: {}", two)
+}
+
+/// A note that says what is wrong says what to do.
+pub fn says_what_to_do(note: &Note) {
+    assert!(!note.help.trim().is_empty(), "no help: {note:?}");
 }
 
 /// The result of a step.

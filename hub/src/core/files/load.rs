@@ -204,7 +204,7 @@ fn read(path: &str, bytes: &[u8]) -> (Vec<(Doc, Position)>, Vec<Note>) {
     let mut seen: BTreeMap<DocKey, Position> = BTreeMap::new();
     match yaml::parse(bytes) {
         Err(error) => {
-            check.error(codes::UNREADABLE, error.at, error.message);
+            check.error(codes::UNREADABLE, error.at, error.message).help = yaml::HELP.to_owned();
         }
         Ok(nodes) => {
             for node in &nodes {
