@@ -5,10 +5,8 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gix::protocol::transport::client::blocking_io::http;
 use gix::remote::fetch::{Status, Tags};
@@ -17,12 +15,10 @@ use gix::{ObjectId, Repository};
 
 use super::tls::Tls;
 use super::tree::{self, Snapshot, reference_text};
-use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, IDLE_TIME, SourceError, check_url};
+use super::watch::Watch;
+use super::{CONNECT_TIME, Credentials, FETCH_TIME, IDLE_TIME, SourceError, check_url};
 use super::{compact, history, stale, track};
 use crate::core::model::{GitRef, GitSpec, SourceId};
-
-/// How often a running fetch is checked against its limits.
-const WATCH: Duration = Duration::from_millis(250);
 
 /// All mirrors, below `git/`.
 #[derive(Debug)]
@@ -360,51 +356,4 @@ impl Fetch<'_> {
             .try_for_each(|durable| File::open(durable)?.sync_all())
             .map_err(|error| SourceError::Mirror { url: self.git.url.clone(), why: error.to_string() })
     }
-}
-
-/// Stops a fetch that goes beyond its limits.
-struct Watch<'a> {
-    path: &'a Path,
-    stop: AtomicBool,
-    before: u64,
-}
-
-impl<'a> Watch<'a> {
-    fn new(path: &'a Path) -> Self {
-        Self { path, stop: AtomicBool::new(false), before: pack_bytes(path) }
-    }
-
-    fn run<T>(&self, work: impl FnOnce(&AtomicBool) -> T) -> T {
-        let (done, finished): (Sender<()>, _) = channel();
-        let deadline = Instant::now() + FETCH_TIME;
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                while finished.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
-                    if Instant::now() > deadline || self.too_large() {
-                        self.stop.store(true, Ordering::Relaxed);
-                    }
-                }
-            });
-            let result = work(&self.stop);
-            drop(done);
-            result
-        })
-    }
-
-    fn too_large(&self) -> bool {
-        pack_bytes(self.path).saturating_sub(self.before) > FETCH_BYTES
-    }
-
-    fn limit(&self, git: &GitSpec) -> Option<SourceError> {
-        self.stop.load(Ordering::Relaxed).then(|| SourceError::Limit {
-            url: git.url.clone(),
-            what: "a fetch".to_owned(),
-            limit: format!("{} GiB and {} minutes", FETCH_BYTES >> 30, FETCH_TIME.as_secs() / 60),
-        })
-    }
-}
-
-fn pack_bytes(path: &Path) -> u64 {
-    let Ok(list) = fs::read_dir(path.join("objects").join("pack")) else { return 0 };
-    list.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }

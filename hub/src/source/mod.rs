@@ -12,6 +12,7 @@ mod stale;
 mod tls;
 mod track;
 mod tree;
+mod watch;
 
 pub use credentials::{Credentials, check_url};
 pub use error::SourceError;
