@@ -6,14 +6,19 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rimward_proto::Digest;
 
+/// Folder of content that is not what its name says: evidence, and never read again.
+const DAMAGED: &str = "damaged";
 /// Threads that write new files at once: fsync waits for the disk, not for the processor.
 const WRITERS: usize = 8;
 /// Files from which on writing is spread over threads: below, starting them costs more than it saves.
 const PARALLEL_FROM: usize = 16;
+/// Digests remembered as lost: more at once is a disk that is gone, and then the log says so.
+const LOST: usize = 10_000;
 /// Files removed in one collection, so that it never keeps the disk busy for long; the next one goes on.
 pub const COLLECT: usize = 50_000;
 
@@ -32,6 +37,7 @@ pub struct ContentError {
 pub struct Content {
     folder: PathBuf,
     temporary: AtomicU64,
+    lost: Mutex<BTreeSet<Digest>>,
 }
 
 impl Content {
@@ -43,7 +49,7 @@ impl Content {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => fs::create_dir_all(&temporary).map_err(failed)?,
         }
-        Ok(Self { folder, temporary: AtomicU64::new(0) })
+        Ok(Self { folder, temporary: AtomicU64::new(0), lost: Mutex::default() })
     }
 
     /// Stores what is not there yet. When it returns, all of it survives a power cut. Returns how many were new.
@@ -103,18 +109,18 @@ impl Content {
         whole && file.set_modified(SystemTime::now()).is_ok()
     }
 
-    /// Some content; none if it is not there, or not what its name says.
+    /// Some content; none if it is not there, or not what its name says. What is damaged is put aside and counts as lost.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ContentError> {
         let path = self.path(digest);
         match fs::read(&path) {
             Ok(bytes) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
             Ok(_) => {
-                tracing::error!(%digest, "content is damaged; it will be written again when it is rendered again");
-                fs::remove_file(&path).map_err(|source| ContentError {
-                    what: "cannot remove",
-                    path,
-                    source,
-                })?;
+                let aside = self.folder.join(DAMAGED).join(digest.hex());
+                tracing::error!(%digest, aside = %aside.display(), "content is damaged; put aside");
+                make(&self.folder.join(DAMAGED))?;
+                let failed = |source| ContentError { what: "cannot put aside", path, source };
+                fs::rename(self.path(digest), aside).map_err(failed)?;
+                self.lose(digest);
                 Ok(None)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -122,12 +128,32 @@ impl Content {
         }
     }
 
+    /// Something that should be here is not: whoever knows it shall write it again.
+    pub fn lose(&self, digest: &Digest) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.len() < LOST {
+            lost.insert(*digest);
+        }
+    }
+
+    /// The same, as an error.
+    pub fn missing(&self, digest: &Digest) -> ContentError {
+        self.lose(digest);
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        ContentError { what: "there is no", path: self.path(digest), source }
+    }
+
+    /// What was lost since this was last asked.
+    pub fn take_lost(&self) -> BTreeSet<Digest> {
+        std::mem::take(&mut self.lost.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Removes what is neither in `reachable` nor younger than `age`. Returns how many files went.
     pub fn collect(&self, reachable: &HashSet<Digest>, age: Duration) -> Result<usize, ContentError> {
         let mut removed = 0;
         let before = SystemTime::now() - age;
         for folder in entries(&self.folder)? {
-            if folder.file_name().is_some_and(|name| name == "new") || !folder.is_dir() {
+            if folder.file_name().is_some_and(|name| name == "new" || name == DAMAGED) || !folder.is_dir() {
                 continue;
             }
             for path in entries(&folder)? {
@@ -195,7 +221,10 @@ mod tests {
         assert_eq!(content.get(digest).unwrap().as_ref(), Some(bytes));
         fs::write(content.path(digest), b"dama").unwrap();
         assert_eq!(content.get(digest).unwrap(), None);
+        assert_eq!(fs::read(temp.path().join("damaged").join(digest.hex())).unwrap(), b"dama");
+        assert_eq!(content.take_lost(), [*digest].into());
         assert_eq!(content.put(&items).unwrap(), 1);
+        assert_eq!(content.get(digest).unwrap().as_ref(), Some(bytes));
     }
 
     #[test]

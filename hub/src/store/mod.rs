@@ -17,7 +17,8 @@
 //!    file of its own *after* the database: at open, a database older than that
 //!    file has lost something, and a record whose checksum is wrong is damaged.
 //!    Either way the store is put aside and the hub refuses to start, because
-//!    a hub that forgot its seq would sign one number twice.
+//!    a hub that forgot its seq would sign one number twice. A store that only
+//!    cannot be opened now is left where it is.
 
 pub mod content;
 mod db;

@@ -9,6 +9,7 @@ use rimward_proto::plan::{DriftMode, HealthCel, Ignore, Takeover};
 use rimward_proto::{AppId, AppName, TenantName};
 
 use super::check::{Check, Shape};
+use super::kinds::kinds;
 use super::{expression, fleet, pointer};
 use crate::core::codes;
 use crate::core::model::{Ceiling, Options, Tenant};
@@ -140,28 +141,6 @@ fn condition(check: &mut Check<'_>, node: &Node) -> Option<HealthCel> {
     };
     let (ready, failed) = (read("ready"), read("failed"));
     Some(HealthCel { kinds, ready: ready?, failed: failed.unwrap_or_default() })
-}
-
-/// Kinds as people write them: `Deployment.apps`, `Secret`, or `*`.
-pub(super) fn kinds(check: &mut Check<'_>, node: &Node, key: &str) -> Vec<String> {
-    let mut kinds = Vec::new();
-    for (text, at) in check.texts(node, key) {
-        if !is_kind(&text) {
-            check.error(codes::VALUE, at, format!("{text:?} is no kind")).help =
-                "write it like Deployment.apps, or Secret for a core kind; `*` is every kind".to_owned();
-        }
-        kinds.push(text);
-    }
-    sorted(kinds)
-}
-
-fn is_kind(text: &str) -> bool {
-    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
-    let dotted = |group: &str| group.split('.').all(|part| rimward_proto::ids::is_dns_label(part, 63));
-    let named = kind.starts_with(|c: char| c.is_ascii_uppercase())
-        && kind.bytes().all(|b| b.is_ascii_alphanumeric())
-        && (dotted(group) || !text.contains('.'));
-    text == "*" || named
 }
 
 fn sorted(mut items: Vec<String>) -> Vec<String> {
