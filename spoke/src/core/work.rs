@@ -179,9 +179,7 @@ impl State {
                     "its watch fails; nothing is created blindly",
                 ));
             }
-            let ahead =
-                self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger);
-            if !ahead {
+            if !self.is_ahead() {
                 return Next::Blocked;
             }
             // What others decide is sent as it is now, so that has to be known first.
@@ -222,7 +220,7 @@ impl State {
             Prune::Keep | Prune::Found(_) | Prune::Controlled => return Next::Nothing,
             Prune::Probe => Step::Probe,
             Prune::Delete(_) => Step::Delete,
-            Prune::Confirm => Step::Confirm,
+            Prune::Confirm(_) => Step::Confirm,
         };
         if self.kinds.kind(key).is_none() {
             let message = format!("{} is not served now", key.group_kind());
@@ -235,11 +233,20 @@ impl State {
             let message = "its namespace is beyond ceilings.namespaces";
             return Next::Refused(Problem::error(ErrorKind::ScopeMismatch, message));
         }
+        // What was decided and counted is written down before it is done.
+        if step == Step::Delete && !self.is_ahead() {
+            return Next::Blocked;
+        }
         let blind = step == Step::Delete && self.watches.has_failed(&entry.service_account, key);
         if blind {
             return Next::Refused(Problem::passing("Unknown", "its watch fails; nothing is pruned blindly"));
         }
         Next::Go(step, Place { app: None, rank: prune_rank(key) })
+    }
+
+    /// True if the ledger that the plan in force needs is durable.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger)
     }
 
     /// A wanted object that needs nothing has no problem either: what refused it has passed.

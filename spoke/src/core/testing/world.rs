@@ -57,6 +57,8 @@ pub struct World {
     pub counts: BTreeMap<&'static str, usize>,
     /// UIDs deleted without an approval, by plan and seq.
     pub deletions: BTreeMap<(Digest, u64), BTreeSet<String>>,
+    /// When something was deleted.
+    pub deleted: Vec<Timestamp>,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             roots_asked: vec![],
             counts: BTreeMap::new(),
             deletions: BTreeMap::new(),
+            deleted: vec![],
         };
         world.take(effects);
         world.connect();
@@ -350,7 +353,10 @@ impl World {
                 }
             }
             Work::Fold(fold) => Outcome::Applied(self.api.fold(&fold.target, &fold.patch).map(Box::new)),
-            Work::Delete(delete) => Outcome::Deleted(self.api.delete(delete)),
+            Work::Delete(delete) => {
+                self.check_counted();
+                Outcome::Deleted(self.api.delete(delete))
+            }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
                 Outcome::Explained(self.api.said.as_ref().map(|events| sum_up(explain, events, &[])))
@@ -361,11 +367,6 @@ impl World {
     fn body(&self, digest: Digest, app: &rimward_proto::AppId) -> Option<Value> {
         let bytes = self.store.get(&digest)?;
         Some(decorate(serde_json::from_slice(bytes).unwrap(), app))
-    }
-
-    /// True if the plan in force wants it.
-    pub fn is_wanted(&self, key: &ObjectKey) -> bool {
-        self.state.objects.get(key).is_some_and(|managed| managed.want.is_some())
     }
 
     pub fn has_acked(&self, kind: AckKind, seq: u64) -> bool {
