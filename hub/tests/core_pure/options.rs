@@ -240,6 +240,16 @@ fn each_mistake_in_an_apps_options_is_named_where_it_is() {
 }
 
 #[test]
+fn kinds_that_only_a_definition_can_bring_are_usual_here() {
+    let codes = |kind: &str| {
+        let cel = format!("health: {{cel: [{{kinds: [{kind}], ready: \"true\"}}]}}");
+        step("", "{}", &cel).1.all_notes().into_iter().map(|note| note.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("Thing.example.com"), Vec::<String>::new());
+    assert_eq!(codes("Deployment.app"), ["RW3026"]);
+}
+
+#[test]
 fn each_mistake_in_defaults_and_limits_is_named_where_it_is() {
     let head = "apiVersion: rimward.dev/v1alpha1\n";
     let fleet = |spec: &str| format!("{head}kind: Fleet\nmetadata: {{name: a}}\nspec: {spec}\n");

@@ -19,13 +19,22 @@ const FORM: &str = "write Kind.group, as in Deployment.apps, or Kind alone, as i
 
 /// The list of kinds at `key`, sorted; empty if there is none.
 pub(super) fn kinds(check: &mut Check<'_>, node: &Node, key: &str) -> Vec<String> {
+    read(check, node, key, true)
+}
+
+/// The same of a list that is mostly about kinds of CustomResourceDefinitions: they are not worth a word.
+pub(super) fn custom_kinds(check: &mut Check<'_>, node: &Node, key: &str) -> Vec<String> {
+    read(check, node, key, false)
+}
+
+fn read(check: &mut Check<'_>, node: &Node, key: &str, say_custom: bool) -> Vec<String> {
     let written = check.texts(node, key);
-    let known = written.into_iter().filter(|(text, at)| kind(check, text, *at)).map(|(text, _)| text);
-    known.collect::<BTreeSet<String>>().into_iter().collect()
+    let known = written.into_iter().filter(|(text, at)| kind(check, text, *at, say_custom));
+    known.map(|(text, _)| text).collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// True if `text` can mean a kind; says so if it can not, or if it is not known to.
-fn kind(check: &mut Check<'_>, text: &str, at: Mark) -> bool {
+fn kind(check: &mut Check<'_>, text: &str, at: Mark, say_custom: bool) -> bool {
     if text == "*" {
         return true;
     }
@@ -58,11 +67,14 @@ fn kind(check: &mut Check<'_>, text: &str, at: Mark) -> bool {
         Some(group) => {
             let groups: Vec<&str> = built_in_groups().filter(|group| !group.is_empty()).collect();
             let near = closest(group, &groups).filter(|near| built_in(near, name).is_some());
-            let help = near.map(|near| format!("did you mean `{}`?", with_group(name, near)));
-            let help = help.unwrap_or_else(|| {
-                "nothing to do if a CustomResourceDefinition brings it; else correct it".to_owned()
-            });
-            unknown(check, text, at, &help)
+            match near.map(|near| format!("did you mean `{}`?", with_group(name, near))) {
+                Some(help) => unknown(check, text, at, &help),
+                None if !say_custom => true,
+                None => {
+                    let help = "nothing to do if a CustomResourceDefinition brings it; else correct it";
+                    unknown(check, text, at, help)
+                }
+            }
         }
     }
 }
