@@ -163,9 +163,8 @@ impl State {
             Gate::Shut => return Next::Blocked,
             Gate::Broken(problem) => return Next::Refused(problem.clone()),
         }
-        if self.tenants.lacks(bundle, &key.namespace) {
-            let message = format!("namespace {} does not exist", key.namespace);
-            return Next::Refused(Problem::error(ErrorKind::NamespaceMissing, message));
+        if let Some(problem) = self.tenants.obstacle(bundle, &key.namespace) {
+            return Next::Refused(problem);
         }
         let uid = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_ref());
         let place = || Place { app: Some(bundle.id.clone()), rank: apply_rank(key) };
