@@ -40,6 +40,13 @@ pub enum Action {
         /// The answer.
         reply: oneshot::Sender<Result<(), ActionError>>,
     },
+    /// Have a connected cluster's spoke look again at everything; answers when it is being told.
+    LookAgain {
+        /// Which.
+        cluster: ClusterName,
+        /// The answer; a cluster that is not connected is a conflict.
+        reply: oneshot::Sender<Result<(), ActionError>>,
+    },
     /// Make a single-use enrolment token.
     IssueToken {
         /// For this cluster.

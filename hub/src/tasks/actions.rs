@@ -35,6 +35,9 @@ pub async fn run(
             Some(Action::Reconcile { sources, reply }) => {
                 let _ = looks.send(Reconcile { sources, reply }).await;
             }
+            Some(Action::LookAgain { cluster, reply }) => {
+                let _ = reply.send(look_again(&state, &cluster));
+            }
             Some(Action::IssueToken { cluster, ttl, replace, reply }) => {
                 let state = state.clone();
                 tokio::task::spawn_blocking(move || {
@@ -47,6 +50,15 @@ pub async fn run(
             }
         }
     }
+}
+
+/// A hint is worth nothing later: a spoke that comes back looks at everything anyway.
+fn look_again(state: &State, cluster: &ClusterName) -> Result<(), ActionError> {
+    if state.sessions.look_again(cluster) {
+        return Ok(());
+    }
+    let message = format!("cluster/{cluster} is not connected; nothing was asked of it");
+    Err(ActionError::Conflict(message))
 }
 
 fn issue(

@@ -112,6 +112,11 @@ fn answer(action: Action) -> String {
             reply.send(Ok(())).unwrap();
             format!("reconcile {sources:?}")
         }
+        Action::LookAgain { cluster, reply } => {
+            let away = || ActionError::Conflict(format!("cluster/{cluster} is not connected"));
+            reply.send(if cluster.as_str() == "eu-1" { Ok(()) } else { Err(away()) }).unwrap();
+            format!("look {cluster}")
+        }
         Action::IssueToken { cluster, ttl, replace, reply } => {
             let taken = cluster.as_str() == "eu-1" && !replace;
             let conflict =

@@ -120,7 +120,7 @@ impl State {
                 managed.want.as_ref().map(|want| want.digest) != want.as_ref().map(|want| want.digest);
             if moved {
                 // A drift that a new plan overtakes is no longer anybody's news.
-                managed.case = None;
+                (managed.case, managed.audit) = (None, false);
                 (managed.taking, managed.foreign, managed.standing) = (None, None, None);
             }
             if moved || managed.problem.is_some() {

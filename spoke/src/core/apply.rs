@@ -23,6 +23,7 @@ impl State {
     pub(crate) fn object_done(&mut self, key: &ObjectKey, outcome: Outcome, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let Task::Flying(step) = std::mem::take(&mut managed.task) else { return };
+        let audited = managed.audit.then(|| managed.health.clone());
         let wanted_still = managed.want.is_some();
         match (step, outcome) {
             (Step::Look, Outcome::Got { live, wanted }) if wanted_still => {
@@ -50,8 +51,12 @@ impl State {
                 None => self.left_in_flight(key, at),
             }
         }
-        self.settle = true;
-        self.mark(key);
+        let health = |state: &Self| state.objects.get(key).map(|managed| managed.health.clone());
+        let same = audited.is_some_and(|before| self.audited(key) && health(self) == Some(before));
+        if !same {
+            self.settle = true;
+            self.mark(key);
+        }
         self.touch(key, now);
         let known = self.ledger.entries.contains_key(key);
         if !known && self.objects.get(key).is_some_and(|managed| managed.want.is_none()) {
@@ -78,6 +83,7 @@ impl State {
         now: Timestamp,
     ) {
         match live {
+            Err(error) if self.is_audit(key) => self.not_audited(key, error, now),
             Err(error) => self.failed(key, error, now),
             Ok(None) => self.absent(key, now),
             Ok(Some(live)) if live.observed.fingerprint.deleting => self.terminating(key, now),
@@ -174,11 +180,11 @@ impl State {
             return;
         }
         let as_applied = drift::is_unchanged(&base.fingerprint, &observed.fingerprint, &body, wanted);
-        if as_applied || policy.mode == DriftMode::None {
+        if as_applied && !managed.audit || policy.mode == DriftMode::None {
             return self.settled(key, &observed, digest, now);
         }
         // Whose change it is decides, and where others may change a part, only the server can tell.
-        if policy.mode == DriftMode::Report || !paths.is_empty() {
+        if managed.audit || policy.mode == DriftMode::Report || !paths.is_empty() {
             managed.must = Must::Verify(Box::new(Seen { body, overlay }));
             return;
         }
@@ -305,6 +311,7 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let dry = match result {
             Ok(dry) => dry,
+            Err(error) if managed.audit => return self.not_audited(key, error, now),
             Err(error) => {
                 managed.must = Must::Look;
                 return self.not_written(key, error, now);
@@ -317,6 +324,11 @@ impl State {
         let mode = want.bundle.plan.drift.mode;
         let before = Observed::from_object(&managed.judge, &key.group, &key.kind, &seen.body);
         let Seen { body, overlay } = seen;
+        let version = before.as_ref().map(|before| before.resource_version.as_str());
+        if version.is_some_and(|version| version != dry.observed.resource_version) {
+            // Somebody wrote between the two: what differs is not known to be a drift.
+            return self.compared_in_vain(key, now);
+        }
         match before {
             Some(before) if drift::is_no_op(&before, &body, &dry, overlay.is_some()) => {
                 self.settled(key, &before, digest, now);

@@ -68,6 +68,9 @@ pub struct Ledger {
     /// Deletions by hour, for the local ceiling.
     #[serde(default)]
     pub hours: BTreeMap<i64, u64>,
+    /// The API server's version when all objects were last compared, or begun to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
 }
 
 /// Deletions of one plan.

@@ -275,6 +275,8 @@ pub struct Managed {
     pub foreign: Option<Box<Foreign>>,
     /// It was deleted by somebody, and the App says to leave it so.
     pub left: bool,
+    /// It is being compared with what it shall be, without anything saying that it differs.
+    pub audit: bool,
     /// A drift that was reported and is left as it is.
     pub standing: Option<Box<DriftReport>>,
 }
@@ -287,7 +289,8 @@ impl Managed {
             _ => false,
         };
         let there = as_wanted && self.seen || self.over && self.want.is_some();
-        there && self.must == Must::Nothing && self.problem.is_none()
+        let compared = self.audit && matches!(self.must, Must::Verify(_));
+        there && (self.must == Must::Nothing || compared) && self.problem.is_none()
     }
 
     /// True while a request is queued or in flight.

@@ -11,6 +11,7 @@
 pub mod accept;
 mod activate;
 mod apply;
+mod audit;
 mod content;
 pub mod decorate;
 mod depends;

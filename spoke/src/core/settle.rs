@@ -135,6 +135,7 @@ impl State {
                 self.queue.finish(&place);
                 self.object_done(&key, outcome, now);
             }
+            (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
@@ -177,7 +178,8 @@ impl State {
         };
         let times = [
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
-            self.paused_until.filter(|_| !self.queue.is_empty()),
+            self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
+            self.audit.wake(self.objects.len()),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),

@@ -108,6 +108,8 @@ impl State {
             self.missed(&key, now);
         }
         if recovered {
+            // Perhaps because another API server is in its place.
+            self.kinds.want();
             for key in self.covered(watch) {
                 self.mark(&key);
                 self.kick(&key, now);

@@ -196,6 +196,7 @@ impl State {
         }
         match (&managed.must, uid, &managed.base) {
             (Must::Look, _, _) => Next::Go(Step::Look, place()),
+            (Must::Verify(_), Some(_), _) if managed.audit => Next::Blocked,
             (Must::Verify(seen), Some(_), _) => Next::Go(Step::Verify(want.digest, seen.clone()), place()),
             (Must::Weigh(live), _, _) => Next::Go(Step::Weigh(want.digest, live.clone()), place()),
             (Must::Fold(_), _, _) => Next::Go(Step::Fold, place()),
@@ -272,7 +273,7 @@ impl State {
         self.start_work(Flight::Object(key, place), work);
     }
 
-    fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
+    pub(crate) fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
         let managed = self.objects.get(key)?;
         let entry = self.ledger.entries.get(key)?;
         let target = |version: &str, account: &str| Target {

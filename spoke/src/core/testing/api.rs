@@ -107,8 +107,11 @@ impl Api {
         }
         let before = self.clone();
         self.write(key, FIELD_MANAGER, leaves(body), true);
-        let live = self.live(key, &work.target.judge).expect("just applied");
+        let mut live = self.live(key, &work.target.judge).expect("just applied");
         if work.dry_run {
+            // What is not written gets no version of its own.
+            live.observed.resource_version =
+                before.objects.get(key).map(|stored| stored.version.to_string()).unwrap_or_default();
             *self = before;
         } else {
             self.writes.push(format!("apply {key}"));
@@ -146,6 +149,15 @@ impl Api {
         let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
         let set = fields.iter().map(|(parts, value)| (path(parts), value.clone())).collect();
         self.write(key, manager, set, false);
+    }
+
+    /// A value changes with somebody else's write, as a webhook does it: nobody's entry tells of it.
+    pub fn slip(&mut self, key: &ObjectKey, parts: &[&str], value: Value) {
+        let version = self.tick();
+        let Some(stored) = self.objects.get_mut(key) else { return };
+        stored.fields.insert(parts.iter().map(|&part| part.to_owned()).collect(), value);
+        stored.version = version;
+        self.changes.push(Change::Upsert(key.clone()));
     }
 
     /// A controller writes the status; its whole status is `status`.

@@ -8,6 +8,7 @@ mod checks;
 mod fleet;
 mod world;
 
+mod auditing;
 mod cases;
 mod drifting;
 mod explaining;
