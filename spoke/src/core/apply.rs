@@ -36,6 +36,7 @@ impl State {
             (Step::Weigh(digest, live), Outcome::Applied(result)) if wanted_still => {
                 self.weighed(key, digest, &live, result, now);
             }
+            (Step::Replace, Outcome::Deleted(result)) => self.replaced(key, result, now),
             (Step::Fold, Outcome::Applied(result)) if wanted_still => self.folded(key, result, now),
             (Step::Probe, Outcome::Got { live, .. }) if !wanted_still => self.probed(key, live, now),
             (Step::Confirm, Outcome::Got { live, .. }) if !wanted_still => self.confirmed(key, live, now),
@@ -119,6 +120,16 @@ impl State {
         }
     }
 
+    /// What was just applied says whether it may be pruned one day.
+    fn note_kept(&mut self, key: &ObjectKey, applied: &Observed) {
+        if let Some(entry) = self.ledger.entries.get_mut(key)
+            && entry.keep != applied.kept_by_us
+        {
+            entry.keep = applied.kept_by_us;
+            self.ledger_writer.change();
+        }
+    }
+
     fn absent(&mut self, key: &ObjectKey, now: Timestamp) {
         if self.is_gone_for_good(key) {
             return;
@@ -146,8 +157,12 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         (managed.must, managed.seen) = (Must::Look, true);
-        managed.problem =
-            Some(Problem::passing("Terminating", "somebody deletes it; it is made again once it is gone"));
+        let message = if managed.stuck.as_ref().is_some_and(|stuck| stuck.deleted) {
+            "deleted to be made again; its finalizers are not done"
+        } else {
+            "somebody deletes it; it is made again once it is gone"
+        };
+        managed.problem = Some(Problem::passing("Terminating", message));
         let until = now + backoff(FAST_FIRST, FAST_MAX, managed.fails);
         self.wait(key, until);
     }
@@ -163,6 +178,9 @@ impl State {
         managed.resource_version.clone_from(&observed.resource_version);
         let paths = ignore::paths(policy, key);
         let overlay = ignore::overlay(&paths, &body, &observed.resource_version);
+        if managed.stuck.as_ref().is_some_and(|stuck| stuck.undecided) {
+            return self.decide_stuck(key, &observed, wanted, overlay, now);
+        }
         if (observed.unfolded || observed.fingerprint.ours.is_none())
             && let Some(patch) = fold::patch(&body)
         {
@@ -234,6 +252,7 @@ impl State {
         (managed.must, managed.problem, managed.noticed) = (Must::Nothing, None, None);
         (managed.fails, managed.seen) = (0, true);
         (managed.taking, managed.foreign, managed.left, managed.over) = (None, None, false, false);
+        managed.stuck = None;
         if observed.unfolded {
             managed.must = Must::Look;
         }
@@ -257,6 +276,7 @@ impl State {
         };
         let case = self.objects.get_mut(key).and_then(|managed| managed.case.take());
         self.settled(key, &live.observed, digest, now);
+        self.note_kept(key, &live.observed);
         if let Some(case) = case {
             self.report_drift(key, &case, &live.body, now);
         }
@@ -289,6 +309,7 @@ impl State {
                     self.wait(key, until);
                 }
             }
+            ErrorKind::Immutable => self.stuck(key, error, now),
             // A forced apply conflicts only when somebody writes at the same moment.
             ErrorKind::Conflict => {
                 // What was to be sent back may be what they changed.
@@ -332,6 +353,7 @@ impl State {
         match before {
             Some(before) if drift::is_no_op(&before, &body, &dry, overlay.is_some()) => {
                 self.settled(key, &before, digest, now);
+                self.note_kept(key, &before);
             }
             Some(before) if managed.base.as_ref().is_some_and(|base| base.uid == before.uid) => {
                 // It was as it shall be, and somebody changed it.

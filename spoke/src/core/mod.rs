@@ -34,6 +34,7 @@ mod offer;
 pub mod order;
 mod outbox;
 mod prune;
+mod replace;
 mod report;
 mod scope;
 mod settle;

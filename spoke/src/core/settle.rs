@@ -30,8 +30,7 @@ impl State {
             return false;
         }
         // While a newer plan is being completed, nothing is pruned: that one will say what may go (rows 18, 20).
-        let newer = self.next.is_some() || self.pending.as_ref().is_some_and(|pending| !pending.resumed);
-        if !newer {
+        if !self.is_newer_on_its_way() {
             let prunable = self.prunable();
             if self.probe_prunable(&prunable, now) || self.release(&prunable, now) {
                 self.settle = true;
@@ -44,6 +43,11 @@ impl State {
         }
         self.finish_plan(now);
         false
+    }
+
+    /// True while a plan newer than the one in force is being completed.
+    pub(crate) fn is_newer_on_its_way(&self) -> bool {
+        self.next.is_some() || self.pending.as_ref().is_some_and(|pending| !pending.resumed)
     }
 
     /// True when no object request is queued or in flight, and the ledger is far enough ahead for the plan.

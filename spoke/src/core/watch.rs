@@ -202,7 +202,7 @@ impl State {
         }
         if managed.want.is_none() {
             if let Prune::Found(at) = &mut managed.prune {
-                let gone_on = observed.controlled || observed.fingerprint.deleting;
+                let gone_on = observed.controlled || observed.kept || observed.fingerprint.deleting;
                 if uid.as_deref() == Some(observed.uid.as_str()) && !gone_on {
                     at.clone_from(&observed.resource_version);
                 } else {

@@ -22,7 +22,7 @@ use super::tenants::Gate;
 
 /// What is next for an object.
 #[derive(Debug, Clone, PartialEq)]
-enum Next {
+pub(super) enum Next {
     /// Nothing.
     Nothing,
     /// Nothing, although it is not as it should be: the App says to leave it so.
@@ -200,6 +200,8 @@ impl State {
             (Must::Verify(seen), Some(_), _) => Next::Go(Step::Verify(want.digest, seen.clone()), place()),
             (Must::Weigh(live), _, _) => Next::Go(Step::Weigh(want.digest, live.clone()), place()),
             (Must::Fold(_), _, _) => Next::Go(Step::Fold, place()),
+            (Must::Replace(_), Some(_), _) => self.next_replace(key, want),
+            (Must::Replace(_), None, _) => Next::Go(Step::Look, place()),
             (Must::Write(overlay), _, _) => write(overlay.as_deref()),
             (Must::Verify(_), _, _) | (Must::Nothing, None, _) => write(None),
             (Must::Nothing, Some(uid), Some(base)) if base.uid == *uid => {
@@ -319,9 +321,12 @@ impl State {
                 Work::Fold(Box::new(FoldWork { target: wanted(want?), patch: (**patch).clone() }))
             }
             Step::Probe | Step::Confirm => Work::Get(Box::new(GetWork { target: recorded(), wanted: None })),
-            Step::Delete => {
-                let Prune::Delete(resource_version) = &managed.prune else { return None };
-                let (uid, resource_version) = (entry.uid.clone()?, resource_version.clone());
+            Step::Delete | Step::Replace => {
+                let resource_version = match (&managed.prune, &managed.must) {
+                    (Prune::Delete(at), _) | (_, Must::Replace(at)) => at.clone(),
+                    _ => return None,
+                };
+                let uid = entry.uid.clone()?;
                 Work::Delete(Box::new(DeleteWork { target: recorded(), uid, resource_version }))
             }
         })

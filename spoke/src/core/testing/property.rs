@@ -155,7 +155,7 @@ fn happen(world: &mut World, act: &Act, wanted: &mut Wanted) {
     check_budget(world);
 }
 
-fn work(world: &mut World, which: u8, fault: u8) {
+pub(super) fn work(world: &mut World, which: u8, fault: u8) {
     if world.work.is_empty() {
         return;
     }
