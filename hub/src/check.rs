@@ -1,5 +1,6 @@
 //! `rimward-hub check`: configuration, keys, store and Git, one line each,
-//! without changing anything. Works beside a running hub.
+//! without changing anything: a damaged store is left where it is, for `run` to
+//! put aside. Works beside a running hub.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +60,7 @@ fn data(config: &HubConfig) -> Result<String, String> {
     let path = config.data_dir.display();
     match DataDir::open(&config.data_dir) {
         Ok(data) => {
-            let store = Store::open(&data.join("state")).map_err(|error| causes(&error))?;
+            let store = Store::sound(&data.join("state")).map_err(|error| causes(&error))?;
             let enrolled = store.scan("enrolment/").map_err(|error| causes(&error))?.len();
             Ok(format!("{path}: store intact, {enrolled} clusters enrolled"))
         }

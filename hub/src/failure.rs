@@ -49,6 +49,7 @@ fn store(error: &StoreError) -> u8 {
     match error {
         StoreError::Missing(_)
         | StoreError::Damaged { .. }
+        | StoreError::Unsound(_)
         | StoreError::Checksum(_)
         | StoreError::Parse { .. } => INVALID,
         _ => FAILED,
@@ -106,7 +107,7 @@ impl From<TaskError> for Failure {
         let code = match &error {
             TaskError::Store(error) => store(error),
             TaskError::Sign(error) => sign(error),
-            TaskError::Missing(_) => INVALID,
+            TaskError::Missing(_) | TaskError::Lost(_) => INVALID,
             TaskError::Content(_) => FAILED,
         };
         Self::new(code, &error)

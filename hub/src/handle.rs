@@ -47,6 +47,17 @@ pub enum Action {
         /// The answer; a cluster that is not connected is a conflict.
         reply: oneshot::Sender<Result<(), ActionError>>,
     },
+    /// Whether a commit of a source has another in its history; none if that is not known.
+    Contains {
+        /// The source.
+        source: SourceId,
+        /// The commit looked for, or its beginning, hexadecimal.
+        commit: String,
+        /// The commit in whose history, itself included, it is looked for.
+        within: String,
+        /// The answer.
+        reply: oneshot::Sender<Result<Option<bool>, ActionError>>,
+    },
     /// Make a single-use enrolment token.
     IssueToken {
         /// For this cluster.

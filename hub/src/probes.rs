@@ -99,11 +99,6 @@ impl Probes {
             ),
             ("sessions", "Open sessions of spokes", count(self.state.sessions.len())),
             (
-                "ahead",
-                "1 if a spoke holds a head this hub does not know, and nothing is signed",
-                i64::from(self.state.ahead().is_some()),
-            ),
-            (
                 "head_seq",
                 "Seq of the publication in force",
                 head.map_or(0, |head| head.seq.try_into().unwrap_or(i64::MAX)),
@@ -124,6 +119,9 @@ impl Probes {
             ]);
             values.extend(Task::ALL.map(|task| {
                 let (name, help) = match task {
+                    Task::Signing => {
+                        ("ahead", "1 if a spoke holds a head this hub does not know, and nothing is signed")
+                    }
                     Task::Planning => {
                         ("planning_failing", "1 if what was read cannot be planned or published")
                     }

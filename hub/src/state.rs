@@ -13,12 +13,13 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::HubConfig;
 use crate::core::told;
-use crate::core::world::{Event, Published, World};
+use crate::core::world::{Event, Published, Task, World};
 use crate::pki::Authority;
-use crate::session::{Enrolments, Registry, Sent};
+use crate::session::{Assigned, Enrolments, Registry, Sent};
 use crate::sign::Signer;
-use crate::store::Store;
 use crate::store::content::Content;
+use crate::store::records::{self, Ahead};
+use crate::store::{Store, StoreError};
 
 /// Everything shared.
 pub struct State {
@@ -38,6 +39,8 @@ pub struct State {
     pub sessions: Registry,
     /// What spokes were sent.
     pub sent: Sent,
+    /// Which plans clusters were assigned lately.
+    pub assigned: Assigned,
     /// What the hub knows.
     pub world: Arc<RwLock<World>>,
     /// Counts changes of `world`.
@@ -68,6 +71,7 @@ impl State {
             enrolments,
             sessions: Registry::default(),
             sent: Sent::default(),
+            assigned: Assigned::default(),
             world: Arc::default(),
             changed: watch::Sender::new(0),
             published: watch::Sender::new(None),
@@ -86,6 +90,12 @@ impl State {
         let result = change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.send_modify(|count| *count += 1);
         result
+    }
+
+    /// Offers a publication to the spokes. The world has it by then.
+    pub fn offer(&self, published: Arc<Published>) {
+        self.assigned.remember(published.assignments.values().map(|(_, assignment)| assignment));
+        self.published.send_replace(Some(published));
     }
 
     /// Reads the world.
@@ -109,26 +119,57 @@ impl State {
     }
 
     /// A spoke holds a head of ours that the store does not know: signing on could put two trees under one seq, so
-    /// nothing is signed any more.
+    /// nothing is signed any more, also after a restart. Blocks on the store.
     pub fn raise_ahead(&self, cluster: &ClusterName, held: Floor) {
-        let message = format!(
-            "{cluster} holds a valid head at epoch {} seq {} that this hub's store does not know; was an old backup \
-             restored? Nothing is signed until `rimward recover` (not built yet)",
-            held.epoch, held.seq
-        );
+        let time = Timestamp::now();
+        let Floor { epoch, seq, tree } = held;
+        let record = Ahead { cluster: cluster.clone(), epoch, seq, tree, time };
+        if !self.stop_signing(&record) {
+            return;
+        }
+        tracing::error!("{}", ahead_message(&record));
+        if let Err(error) = self.store.write(records::AHEAD, &record) {
+            // Signing has stopped all the same; only a restart would forget, and the spoke says it again.
+            tracing::error!(error = causes(&error), "that nothing may be signed cannot be kept");
+        }
+        self.event("Ahead", Some(cluster), ahead_message(&record), "");
+    }
+
+    /// Stops signing for what the store remembers. True if it does remember something.
+    pub fn recall_ahead(&self) -> Result<bool, StoreError> {
+        let record: Option<Ahead> = self.store.read(records::AHEAD)?;
+        if let Some(record) = &record {
+            tracing::error!("{}", ahead_message(record));
+            self.stop_signing(record);
+        }
+        Ok(record.is_some())
+    }
+
+    /// False if it had stopped already.
+    fn stop_signing(&self, record: &Ahead) -> bool {
+        let message = ahead_message(record);
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if ahead.is_none() {
-            tracing::error!("{message}");
+        let first = ahead.is_none();
+        if first {
             *ahead = Some(message.clone());
             drop(ahead);
-            self.event("Ahead", Some(cluster), message, "");
+            self.update(|world| world.went(Task::Signing, Some(message), record.time));
         }
+        first
     }
 
     /// Why nothing may be signed; none if it may.
     pub fn ahead(&self) -> Option<String> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn ahead_message(record: &Ahead) -> String {
+    let Ahead { cluster, epoch, seq, .. } = record;
+    format!(
+        "{cluster} holds a valid head at epoch {epoch} seq {seq} that this hub's store does not know; was an old backup \
+         restored? Nothing is signed until `rimward recover` (not built yet)"
+    )
 }
 
 /// An error and its causes in one line.

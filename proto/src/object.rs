@@ -47,6 +47,15 @@ pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get("metadata")?.get("annotations")?.get(name)?.as_str()
 }
 
+/// True if `pattern`, as people write it (`Kind.group`, a bare `Kind` for any group, or `*`), means this kind. The one
+/// reading of lists of kinds, so that hub and spoke allow, deny and protect the same.
+pub fn is_kind(pattern: &str, group: &str, kind: &str) -> bool {
+    if pattern == "*" || pattern == kind {
+        return true;
+    }
+    pattern.strip_prefix(kind).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == group)
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.group_kind())?;
@@ -69,3 +78,19 @@ pub const REPLACE_ANNOTATION: &str = "rimward.dev/replace";
 pub const FIELD_MANAGER: &str = "rimward";
 /// The namespace on each cluster that holds the tenants' ServiceAccounts.
 pub const TENANTS_NAMESPACE: &str = "rimward-tenants";
+
+#[cfg(test)]
+mod tests {
+    use super::is_kind;
+
+    #[test]
+    fn kinds_as_people_write_them() {
+        assert!(is_kind("*", "a", "B") && is_kind("Secret", "", "Secret") && is_kind("Role", "a.b", "Role"));
+        assert!(is_kind("Deployment.apps", "apps", "Deployment"));
+        for pattern in
+            ["Deployment.app", "Deployment.apps.x", "Deploymentapps", "deployment", "", "Deployment."]
+        {
+            assert!(!is_kind(pattern, "apps", "Deployment"), "{pattern}");
+        }
+    }
+}

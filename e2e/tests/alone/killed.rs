@@ -70,7 +70,7 @@ async fn locks_left(rig: &mut Rig, repo: &GitRepo) -> Result<()> {
     rig.hub.kill()?;
     let mut locks = Vec::new();
     for mirror in std::fs::read_dir(rig.hub.data().join("git"))? {
-        locks.push(mirror?.path().join("refs/rimward/remote/heads/main.lock"));
+        locks.push(mirror?.path().join("refs/rimward/track/heads/main.lock"));
     }
     ensure!(locks.len() >= 2, "no mirrors: {locks:?}");
     for lock in &locks {

@@ -2,6 +2,7 @@
 //! asked to do. Reads one shared world, decides nothing, answers every error as
 //! a problem; what is not built yet answers 501 and says so.
 
+mod history;
 pub mod items;
 mod journal;
 mod offer;
@@ -19,6 +20,7 @@ use axum::http::header;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::core::world::World;
@@ -54,6 +56,16 @@ impl Shared {
     fn world(&self) -> RwLockReadGuard<'_, World> {
         // A task that panicked while writing has left values that are each still whole.
         self.hub.world.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the world for longer: on a thread of its own, so that sessions and other requests go on meanwhile.
+    async fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&World, Timestamp) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let shared = self.clone();
+        let looked = tokio::task::spawn_blocking(move || read(&shared.world(), Timestamp::now()));
+        looked.await.map_err(|_| Problem::failed("looking at it failed; this is a bug"))?
     }
 }
 
@@ -95,8 +107,10 @@ fn built() -> Router<Shared> {
         .route("/tenants/{tenant}/apps/{app}", get(read::app))
         .route("/tenants/{tenant}/sources", get(read::tenant_sources))
         .route("/tenants/{tenant}/sources/{source}", get(read::source))
+        .route("/tenants/{tenant}/sources/{source}/commits/{commit}", get(history::source))
         .route("/tenants/{tenant}/sources/{source}/reconcile", post(write::reconcile))
         .route("/fleet", get(read::fleet))
+        .route("/fleet/commits/{commit}", get(history::fleet))
         .route("/fleet/reconcile", post(write::reconcile_all))
         .route("/apps", get(read::apps))
         .route("/sources", get(read::sources))

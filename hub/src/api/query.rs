@@ -42,6 +42,13 @@ pub struct Page<T> {
     pub next: String,
 }
 
+impl<T> Page<T> {
+    /// The same page of something else.
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(make).collect(), next: self.next }
+    }
+}
+
 impl Query {
     /// Reads the pairs of a query; `allowed` are the filters that mean something for this list.
     pub fn parse(pairs: Vec<(String, String)>, allowed: &[&str]) -> Result<Self, Problem> {

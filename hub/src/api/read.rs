@@ -23,6 +23,7 @@ use crate::core::model::SourceId;
 use crate::core::status::app::{self, AppView};
 use crate::core::status::cluster::ClusterView;
 use crate::core::status::drift::Standing;
+use crate::core::status::overview::Overview;
 use crate::core::world::World;
 
 mod describe;
@@ -45,17 +46,19 @@ pub(super) fn name<T: std::str::FromStr<Err = rimward_proto::ids::IdError>>(
 /// `GET /clusters`.
 pub async fn clusters(State(shared): State<Shared>, Pairs(raw): Raw) -> Listed<ClusterItem> {
     let query = Query::parse(raw, &["cluster", "labels", "state"])?;
-    let (now, world) = (Timestamp::now(), shared.world());
-    let drift = Standing::of(&world);
-    let views = world.clusters.keys().filter_map(|name| ClusterView::new(&world, name, now));
-    let items = views.filter(|view| query.admits_cluster(view.name.as_str()));
-    let items = items.filter(|view| {
+    shared.look(move |world, now| list_clusters(world, &query, now)).await
+}
+
+fn list_clusters(world: &World, query: &Query, now: Timestamp) -> Listed<ClusterItem> {
+    let (overview, drift) = (Overview::new(world, now), Standing::of(world));
+    let views = overview.clusters().filter(|view| query.admits_cluster(view.name.as_str()));
+    let views = views.filter(|view| {
         let document = world.policy.as_ref().and_then(|policy| policy.clusters.get(view.name));
         query::matches(&query.labels, document.map(|cluster| &cluster.labels))
     });
-    let items = items.filter(|view| query.state.is_none() || query.admits_state(view.status().state));
-    let items = items.map(|view| (view.name.to_string(), ClusterItem::new(&view, &drift)));
-    Ok(Json(List::new("Cluster", query.page(items.collect()), now)))
+    let views = views.filter(|view| query.state.is_none() || query.admits_state(view.status().state));
+    let page = query.page(views.map(|view| (view.name.to_string(), view)).collect());
+    Ok(Json(List::new("Cluster", page.map(|view| ClusterItem::new(view, &drift)), now)))
 }
 
 /// `GET /clusters/{cluster}/objects`: those that are not as they should be.
@@ -79,22 +82,26 @@ pub async fn cluster_objects(
 /// `GET /tenants`.
 pub async fn tenants(State(shared): State<Shared>, Pairs(raw): Raw) -> Listed<TenantItem> {
     let query = Query::parse(raw, &["tenant", "state"])?;
-    let (now, world) = (Timestamp::now(), shared.world());
-    let ids = app::ids(&world);
-    let names = crate::core::status::tenant::names(&world, &ids);
-    let names = names.iter().filter(|name| query.admits_tenant(name.as_str()));
+    shared.look(move |world, now| list_tenants(world, &query, now)).await
+}
+
+fn list_tenants(world: &World, query: &Query, now: Timestamp) -> Listed<TenantItem> {
+    let overview = Overview::new(world, now);
+    let ids = app::ids(&overview);
+    let names = crate::core::status::tenant::names(world, &ids);
+    let names = names.into_iter().filter(|name| query.admits_tenant(name.as_str()));
     let names = names.filter(|name| {
-        let state = || crate::core::status::tenant::summary(&world, &ids, name, now).status.state;
+        let state = || crate::core::status::tenant::summary(&overview, &ids, name).status.state;
         query.state.is_none() || query.admits_state(state())
     });
-    let items = names.map(|name| (name.to_string(), TenantItem::new(&world, &ids, name, now)));
-    Ok(Json(List::new("Tenant", query.page(items.collect()), now)))
+    let page = query.page(names.map(|name| (name.to_string(), name)).collect());
+    Ok(Json(List::new("Tenant", page.map(|name| TenantItem::new(&overview, &ids, &name)), now)))
 }
 
 /// `GET /apps`.
 pub async fn apps(State(shared): State<Shared>, Pairs(raw): Raw) -> Listed<AppItem> {
     let query = Query::parse(raw, &["tenant", "app", "cluster", "state"])?;
-    list_apps(&shared.world(), &query)
+    shared.look(move |world, now| list_apps(&Overview::new(world, now), &query)).await
 }
 
 /// `GET /tenants/{tenant}/apps`.
@@ -104,31 +111,35 @@ pub async fn tenant_apps(
     Pairs(raw): Raw,
 ) -> Listed<AppItem> {
     let mut query = Query::parse(raw, &["app", "cluster", "state"])?;
-    let world = shared.world();
-    query.tenant = Some(known_tenant(&world, &tenant)?.to_string());
-    list_apps(&world, &query)
+    let list = move |world: &World, now| {
+        let overview = Overview::new(world, now);
+        query.tenant = Some(known_tenant(&overview, &tenant)?.to_string());
+        list_apps(&overview, &query)
+    };
+    shared.look(list).await
 }
 
-fn list_apps(world: &World, query: &Query) -> Listed<AppItem> {
-    let now = Timestamp::now();
-    let drift = Standing::of(world);
-    let ids = app::ids(world).into_iter().filter(|id| query.admits_app(id));
-    let views = ids.map(|id| AppView::new(world, &id, now));
-    let views = views.filter(|view| {
-        query.cluster.is_none() || view.on.keys().any(|name| query.admits_cluster(name.as_str()))
-    });
-    let views = views.filter(|view| query.admits_state(view.status(now).state));
-    let items = views.map(|view| {
-        let key = key(&[view.id.tenant.as_str(), view.id.app.as_str()]);
-        (key, AppItem::new(world, &view, &drift, now))
-    });
-    Ok(Json(List::new("App", query.page(items.collect()), now)))
+fn list_apps(overview: &Overview<'_>, query: &Query) -> Listed<AppItem> {
+    let drift = Standing::of(overview.world);
+    let ids = app::ids(overview).into_iter().filter(|id| query.admits_app(id));
+    // Looking at an App costs its clusters, so only a filter on what shows then has more than the page looked at.
+    let filtered = query.cluster.is_some() || query.state.is_some();
+    let admitted = |id: &AppId| {
+        let view = AppView::new(overview, id);
+        let on = |name: &ClusterName| query.admits_cluster(name.as_str());
+        (query.cluster.is_none() || view.on.keys().any(on))
+            && query.admits_state(view.status(overview.now).state)
+    };
+    let ids = ids.filter(|id| !filtered || admitted(id));
+    let page = query.page(ids.map(|id| (key(&[id.tenant.as_str(), id.app.as_str()]), id)).collect());
+    let item = |id: AppId| AppItem::new(overview, &AppView::new(overview, &id), &drift);
+    Ok(Json(List::new("App", page.map(item), overview.now)))
 }
 
 /// The tenant of that name, or 404.
-fn known_tenant(world: &World, text: &str) -> Result<TenantName, Problem> {
+fn known_tenant(overview: &Overview<'_>, text: &str) -> Result<TenantName, Problem> {
     let tenant: TenantName = name(text)?;
-    let names = crate::core::status::tenant::names(world, &app::ids(world));
+    let names = crate::core::status::tenant::names(overview.world, &app::ids(overview));
     if names.contains(&tenant) {
         return Ok(tenant);
     }
@@ -138,7 +149,7 @@ fn known_tenant(world: &World, text: &str) -> Result<TenantName, Problem> {
 /// `GET /sources`.
 pub async fn sources(State(shared): State<Shared>, Pairs(raw): Raw) -> Listed<SourceItem> {
     let query = Query::parse(raw, &["tenant", "state"])?;
-    list_sources(&shared.world(), &query)
+    shared.look(move |world, now| list_sources(world, &query, now)).await
 }
 
 /// `GET /tenants/{tenant}/sources`.
@@ -148,13 +159,14 @@ pub async fn tenant_sources(
     Pairs(raw): Raw,
 ) -> Listed<SourceItem> {
     let mut query = Query::parse(raw, &["state"])?;
-    let world = shared.world();
-    query.tenant = Some(known_tenant(&world, &tenant)?.to_string());
-    list_sources(&world, &query)
+    let list = move |world: &World, now| {
+        query.tenant = Some(known_tenant(&Overview::new(world, now), &tenant)?.to_string());
+        list_sources(world, &query, now)
+    };
+    shared.look(list).await
 }
 
-fn list_sources(world: &World, query: &Query) -> Listed<SourceItem> {
-    let now = Timestamp::now();
+fn list_sources(world: &World, query: &Query, now: Timestamp) -> Listed<SourceItem> {
     let sources = world.sources.iter().filter(|(id, _)| match id {
         SourceId::Fleet => query.tenant.is_none(),
         SourceId::Tenant { tenant, .. } => query.admits_tenant(tenant.as_str()),

@@ -1,5 +1,6 @@
 //! `rimward wait`: until something is in a state, or will not get there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rimward_proto::AppId;
@@ -19,6 +20,9 @@ use super::watch::Watch;
 /// planned or an approval carried out.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// Hexadecimal digits of a whole commit id.
+const COMMIT_DIGITS: usize = 40;
+
 /// Runs the command.
 pub async fn run(client: &Client, global: &Global, args: &WaitArgs) -> Result<Exit, Failure> {
     if args.commit.is_some() && matches!(args.reference, Reference::Cluster(_) | Reference::Tenant(_)) {
@@ -36,8 +40,8 @@ pub async fn until(
     commit: Option<&str>,
 ) -> Result<Exit, Failure> {
     let deadline = Instant::now() + client.timeout();
-    let (said, first) = (String::new(), None);
-    let mut wait = Wait { client, global, reference, state, commit, said, first, stuck: None };
+    let (said, first, stuck, histories) = (String::new(), None, None, BTreeMap::new());
+    let mut wait = Wait { client, global, reference, state, commit, said, first, stuck, histories };
     let mut stream = timeout_at(deadline, Watch::open(client, global, "/events?watch=true".to_owned(), None))
         .await
         .map_err(|_| Failure::new(Exit::Unreachable, "no answer in time (--timeout)"))??;
@@ -88,6 +92,8 @@ struct Wait<'a> {
     /// The first object that was not ready at the last look, and why.
     first: Option<String>,
     stuck: Option<Instant>,
+    /// Whether these commits have the wanted one in their history.
+    histories: BTreeMap<String, bool>,
 }
 
 /// What is known of the commit that is waited for.
@@ -158,7 +164,7 @@ impl Wait<'_> {
         }
     }
 
-    async fn resolved(&self, item: &Value) -> Result<Resolved, Failure> {
+    async fn resolved(&mut self, item: &Value) -> Result<Resolved, Failure> {
         let Some(wanted) = self.commit else { return Ok(Resolved::Yes) };
         let at = item["commit"].as_str().unwrap_or_default();
         if at.starts_with(wanted) {
@@ -172,9 +178,43 @@ impl Wait<'_> {
             source.as_ref().and_then(|source| source["resolved"].as_array()).cloned().unwrap_or_default();
         let place =
             |commit: &str| list.iter().position(|c| c.as_str().is_some_and(|c| c.starts_with(commit)));
-        let Some(first) = place(wanted) else { return Ok(Resolved::No) };
+        let Some(first) = place(wanted) else { return self.skipped(wanted, at, source.as_ref()).await };
         let newer = !at.is_empty() && place(at).is_some_and(|at| at > first);
         Ok(if newer { Resolved::Yes } else { Resolved::Source })
+    }
+
+    /// What is known of a commit that the source has not stopped at: a newer one may have come first, with it in its
+    /// history.
+    async fn skipped(&mut self, wanted: &str, at: &str, source: Option<&Value>) -> Result<Resolved, Failure> {
+        // A longer name than any commit of these repositories has is nobody's.
+        let Some(source) = source.filter(|_| wanted.len() <= COMMIT_DIGITS) else { return Ok(Resolved::No) };
+        let newest = source["commit"].as_str().unwrap_or_default();
+        let path = match self.reference {
+            Reference::App(id) => {
+                let name = super::client::percent(source["name"].as_str().unwrap_or_default());
+                format!("/tenants/{}/sources/{name}", id.tenant)
+            }
+            reference => reference.path(),
+        };
+        for (within, found) in [(at, Resolved::Yes), (newest, Resolved::Source)] {
+            if within.is_empty() {
+                continue;
+            }
+            // What a commit contains does not change: it is asked once.
+            let contained = match self.histories.get(within) {
+                Some(contained) => *contained,
+                None => {
+                    let answer = self.client.get(&format!("{path}/commits/{wanted}?within={within}")).await?;
+                    let contained = answer["contained"].as_bool();
+                    self.histories.extend(contained.map(|contained| (within.to_owned(), contained)));
+                    contained.unwrap_or(false)
+                }
+            };
+            if contained {
+                return Ok(found);
+            }
+        }
+        Ok(Resolved::No)
     }
 
     async fn source_of(&self, id: &AppId, item: &Value) -> Result<Option<Value>, Failure> {

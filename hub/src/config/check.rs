@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::later::{Access, AdminTls, RenderConfig, Retention, Verify, dir_kind, sled_kind};
-use super::{ConfigError, HubConfig};
+use super::{ConfigError, HubConfig, Listen};
 
 /// Heads shorter than this could not be renewed at a third of their life without spinning.
 const MIN_HEAD: Duration = Duration::from_secs(3);
@@ -76,9 +76,19 @@ fn fleet(config: &HubConfig) -> Vec<Check> {
     ]
 }
 
+/// Until it is built, the default stands for off, as the empty text does.
+fn admin_off(admin: &str) -> bool {
+    admin.is_empty() || admin == Listen::default().admin
+}
+
 fn later(config: &HubConfig) -> Vec<Check> {
     let verify = &config.fleet.verify;
     vec![
+        unbuilt(
+            "listen.admin",
+            admin_off(&config.listen.admin),
+            "the admin API over TCP (admin.sock serves it)",
+        ),
         unbuilt("listen.hooks", config.listen.hooks.is_empty(), "the webhook listener"),
         unbuilt("fleet.verify", *verify == Verify::default(), "verification of commit signatures"),
         unbuilt("store", config.store == sled_kind(), "any store but `kind: sled`"),
@@ -181,6 +191,7 @@ mod tests {
             ("store: {kind: etcd, endpoints: [a]}\n", "hub.yaml:6:1"),
             ("content: {kind: s3, bucket: b}\n", "hub.yaml:6:1"),
             ("listen: {hooks: '0.0.0.0:8445'}\n", "hub.yaml:6:10"),
+            ("listen: {admin: '0.0.0.0:8444'}\n", "hub.yaml:6:10"),
             ("adminTLS: {certFile: /x}\n", "hub.yaml:6:1"),
             ("access: {bindings: [{role: admin}]}\n", "hub.yaml:6:1"),
             ("retention: {revisions: 11}\n", "hub.yaml:6:1"),
@@ -190,7 +201,9 @@ mod tests {
             assert!(error.contains("RW1006") && error.contains("not built yet"), "{error}");
             assert!(error.ends_with(place), "{error}");
         }
-        assert!(HubConfig::parse(&format!("{SMALL}store: {{kind: sled}}\n"), "f").is_ok());
+        for fine in ["store: {kind: sled}", "listen: {admin: ''}", "listen: {admin: '127.0.0.1:8444'}"] {
+            assert!(HubConfig::parse(&format!("{SMALL}{fine}\n"), "f").is_ok(), "{fine}");
+        }
     }
 
     #[test]

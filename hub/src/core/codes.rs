@@ -51,6 +51,8 @@ pub const TOO_LARGE: &str = "RW3023";
 pub const LIST_KEY: &str = "RW3024";
 /// Something that is not read stands where something that is needed may be.
 pub const LEFT_OUT: &str = "RW3025";
+/// A kind in a list that is none of Kubernetes' own.
+pub const UNKNOWN_KIND: &str = "RW3026";
 /// A namespace that is not the tenant's.
 pub const NAMESPACE: &str = "RW4001";
 /// A cluster-scoped object of a tenant that may not have it.

@@ -4,11 +4,12 @@
 
 use rimward_proto::ObjectKey;
 use rimward_proto::ids::is_dns_label;
+use rimward_proto::object::is_kind;
 
 use super::codes;
 use super::model::Tenant;
 use super::note::Note;
-use super::scope::{Scope, built_in};
+use super::scope::{Scope, built_in, built_in_groups, built_in_kinds};
 use crate::render::RenderedObject;
 
 /// Groups and kinds that tenants may not have unless their `objects.allow` names them: with each one could reach
@@ -54,20 +55,21 @@ pub fn namespace_allowed(tenant: &Tenant, namespace: &str) -> Result<(), String>
 
 /// Whether `allow` lets in anything cluster-scoped, as far as the table of built-in kinds tells.
 pub fn may_have_cluster_scoped(allow: &[String]) -> bool {
-    allow.iter().any(|kind| {
-        let (name, group) = kind.split_once('.').unwrap_or((kind, ""));
-        kind == "*" || built_in(group, name) == Some(Scope::Cluster)
-    })
+    let cluster_scoped = |pattern: &String, group: &str| {
+        let mut kinds = built_in_kinds(Some(group));
+        kinds.any(|kind| is_kind(pattern, group, kind) && built_in(group, kind) == Some(Scope::Cluster))
+    };
+    allow.iter().any(|pattern| built_in_groups().any(|group| cluster_scoped(pattern, group)))
 }
 
 /// Whether the tenant may have objects of this kind and scope; if not, the code and why.
 pub fn kind_allowed(tenant: &Tenant, key: &ObjectKey, scope: Scope) -> Result<(), (&'static str, String)> {
     let kind = key.group_kind();
-    // To deny, a bare kind means every group: the narrower reading.
-    if tenant.deny.iter().any(|denied| *denied == "*" || *denied == kind || *denied == key.kind) {
+    let named = |list: &[String]| list.iter().any(|pattern| is_kind(pattern, &key.group, &key.kind));
+    if named(&tenant.deny) {
         return Err((codes::DENIED, format!("{kind} is denied to tenant {}", tenant.name)));
     }
-    let allowed = platform(tenant) || tenant.allow.contains(&kind);
+    let allowed = named(&tenant.allow);
     if scope == Scope::Cluster && !allowed {
         let message = format!("{kind} is cluster-scoped, and tenant {} may not have it", tenant.name);
         return Err((codes::CLUSTER_SCOPED, message));
@@ -103,7 +105,7 @@ pub fn check(tenant: &Tenant, object: &RenderedObject) -> Vec<Note> {
         notes.push(Note::error(codes::NAMESPACE, object.at.clone(), format!("{key}: {reason}")).help(help));
     }
     let token = object.secret_type.as_deref() == Some(TOKEN_SECRET);
-    if token && !platform(tenant) && !tenant.allow.iter().any(|kind| kind == "Secret") {
+    if token && !platform(tenant) && !tenant.allow.iter().any(|kind| is_kind(kind, "", "Secret")) {
         let message = format!("{key}: service-account token Secrets are denied to tenants by default");
         let note = Note::error(codes::DENIED, object.at.clone(), message);
         notes.push(note.help("let pods use their projected token instead"));

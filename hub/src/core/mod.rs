@@ -2,6 +2,7 @@
 //! guardrails → plans → assignments, and what to say about it. Synchronous, no
 //! I/O, no clock: `now` and randomness come in as values.
 
+pub mod approval;
 pub mod codes;
 pub mod files;
 pub mod guardrails;

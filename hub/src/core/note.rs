@@ -67,7 +67,7 @@ pub struct Note {
     pub at: Position,
     /// What is wrong.
     pub message: String,
-    /// What to do; may be empty.
+    /// What to do. Notes on files always say it.
     pub help: String,
 }
 

@@ -94,6 +94,17 @@ pub fn built_in(group: &str, kind: &str) -> Option<Scope> {
     }
 }
 
+/// The groups of Kubernetes itself, the core group without a name first.
+pub fn built_in_groups() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(group, ..)| *group)
+}
+
+/// The kinds of Kubernetes itself: those of a group, or all.
+pub fn built_in_kinds(group: Option<&str>) -> impl Iterator<Item = &'static str> {
+    let groups = BUILT_IN.iter().filter(move |(name, ..)| group.is_none_or(|group| group == *name));
+    groups.flat_map(|(_, namespaced, cluster)| namespaced.iter().chain(*cluster).copied())
+}
+
 /// The scope of any kind, as far as it is known.
 pub fn scope(group: &str, kind: &str, crds: &CrdScopes) -> Option<Scope> {
     built_in(group, kind).or_else(|| *crds.get(&(group.to_owned(), kind.to_owned()))?)

@@ -7,6 +7,7 @@ pub mod app;
 pub mod cluster;
 pub mod drift;
 pub mod first;
+pub mod overview;
 pub mod source;
 pub mod tenant;
 
@@ -113,6 +114,7 @@ pub fn worst<'a>(noun: &str, parts: impl IntoIterator<Item = (&'a str, &'a Statu
 pub fn hub(world: &World, now: Timestamp) -> Status {
     let Some((task, trouble)) = world.troubles.first_key_value() else { return Status::ready(now) };
     let (reason, what) = match task {
+        Task::Signing => ("Ahead", "nothing is signed"),
         Task::Planning => ("PlanFailed", "what was read cannot be published; the last publication stays"),
         Task::Renewal => ("RenewalFailed", "the head cannot be renewed"),
         Task::Collection => ("CollectionFailed", "content that nothing needs is not removed"),

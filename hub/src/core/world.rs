@@ -2,7 +2,7 @@
 //! what each spoke last said. Plain values: the tasks write them, the API and
 //! the status rules read them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -48,6 +48,8 @@ pub struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Task {
+    /// To sign: stopped while a spoke holds a head that the store does not know.
+    Signing,
     /// To plan what was read, and publish it.
     Planning,
     /// To keep the head fresh.
@@ -58,7 +60,7 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Planning, Self::Renewal, Self::Collection];
+    pub const ALL: [Self; 4] = [Self::Signing, Self::Planning, Self::Renewal, Self::Collection];
 }
 
 /// Why a task fails.
@@ -214,6 +216,10 @@ pub struct ClusterStatus {
     pub cleared: Vec<AppId>,
     /// Deletions it holds.
     pub holds: Vec<HoldReport>,
+    /// The run of the spoke that the last report is of.
+    pub boot: String,
+    /// Of the holds that this run reported, those that were approved by then.
+    pub approved: BTreeSet<Digest>,
     /// When its state last changed.
     pub since: Option<(State, Timestamp)>,
 }

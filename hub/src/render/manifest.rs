@@ -73,25 +73,30 @@ impl Reader<'_> {
     fn manifest(&mut self, node: &Node) -> Option<Manifest> {
         let (group, version, kind) = self.identity(node)?;
         let Some(metadata) = node.get("metadata").filter(|node| matches!(node.value, Value::Map(_))) else {
-            self.error(codes::MANIFEST, node, format!("{kind} without metadata"));
+            self.error(codes::MANIFEST, node, format!("{kind} without metadata")).help =
+                "add `metadata` with a `name`".to_owned();
             return None;
         };
         let name = metadata.get("name").and_then(Node::text).unwrap_or("").to_owned();
         let path_safe = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '%']);
         if !path_safe(&name) || name.len() > 253 {
             let at = metadata.get("name").unwrap_or(metadata);
-            self.error(codes::MANIFEST, at, format!("{kind} without a proper metadata.name"));
+            self.error(codes::MANIFEST, at, format!("{kind} without a proper metadata.name")).help =
+                "give it a name of at most 253 characters, in quotes if it looks like something else"
+                    .to_owned();
             return None;
         }
         let namespace = self.namespace(metadata);
         self.metadata(metadata);
         if node.get("sops").is_some() {
             let message = "files encrypted with sops are not built yet";
-            self.error(codes::NOT_BUILT, node, message);
+            self.error(codes::NOT_BUILT, node, message).help =
+                "keep the file out of the App's `path` for now".to_owned();
         }
         for (item, list) in listkeys::duplicates(&group, &kind, node) {
             let message = format!("{kind} {name}: an entry of `{list}` has the key of another");
-            self.error(codes::LIST_KEY, item, message).help = "the API server would refuse it".to_owned();
+            self.error(codes::LIST_KEY, item, message).help =
+                "remove one of them: the API server would refuse the whole object".to_owned();
         }
         let secret = is_secret(&group, &kind);
         let mut json = object(node);
@@ -114,20 +119,24 @@ impl Reader<'_> {
     fn identity(&mut self, node: &Node) -> Option<(String, String, String)> {
         if !matches!(node.value, Value::Map(_)) {
             let message = format!("a manifest must be a mapping, not {}", node.kind());
-            self.error(codes::MANIFEST, node, message);
+            self.error(codes::MANIFEST, node, message).help =
+                "every document below an App's path must be a Kubernetes object; move others elsewhere"
+                    .to_owned();
             return None;
         }
         let text = |key| node.get(key).and_then(Node::text).filter(|text| !text.is_empty());
         let (Some(api), Some(kind)) = (text("apiVersion"), text("kind")) else {
             let note = self.error(codes::MANIFEST, node, "a document without apiVersion and kind");
-            note.help = "every document below an App's path must be a Kubernetes object".to_owned();
+            note.help = "every document below an App's path must be a Kubernetes object: add them, or move it elsewhere"
+                .to_owned();
             return None;
         };
         let (group, version) = api.rsplit_once('/').unwrap_or(("", api));
         let alphanumeric = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
         let group_ok = group.split('.').all(|part| is_dns_label(part, 63)) || !api.contains('/');
         if !group_ok || !is_dns_label(version, 63) || !alphanumeric(kind) {
-            self.error(codes::MANIFEST, node, "apiVersion or kind is malformed");
+            self.error(codes::MANIFEST, node, "apiVersion or kind is malformed").help =
+                "write them as in `apiVersion: apps/v1` and `kind: Deployment`".to_owned();
             return None;
         }
         Some((group.to_owned(), version.to_owned(), kind.to_owned()))
@@ -140,7 +149,8 @@ impl Reader<'_> {
             Value::Text(text) if is_dns_label(text, 63) => Some(text.clone()),
             Value::Null => None,
             _ => {
-                self.error(codes::MANIFEST, found, "metadata.namespace is not a namespace's name");
+                self.error(codes::MANIFEST, found, "metadata.namespace is not a namespace's name").help =
+                    "write a name of a-z, 0-9 and `-`, or leave it to the App's `namespace`".to_owned();
                 None
             }
         }
@@ -171,7 +181,8 @@ impl Reader<'_> {
     /// A label or an annotation of ours.
     fn ours(&mut self, field: &str, key: &str, node: &Node) {
         if field == "labels" {
-            self.error(codes::METADATA, node, format!("label {key} is set by Rimward alone"));
+            self.error(codes::METADATA, node, format!("label {key} is set by Rimward alone")).help =
+                "take it out".to_owned();
             return;
         }
         if !ASKED.contains(&key) {
@@ -195,7 +206,8 @@ impl Reader<'_> {
         json.remove("stringData");
         let Some(strings) = node.get("stringData").filter(|node| node.value != Value::Null) else { return };
         let Value::Map(entries) = &strings.value else {
-            self.error(codes::MANIFEST, strings, "stringData must be a mapping");
+            self.error(codes::MANIFEST, strings, "stringData must be a mapping").help =
+                "write its entries as `name: text`".to_owned();
             return;
         };
         let data = json.entry("data").or_insert(Json::Null);

@@ -205,7 +205,7 @@ fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>) -> File {
         }
         Err(error) => {
             let at = Position { file: path.to_owned(), line: error.at.line, column: error.at.column };
-            notes.push(Note::error(codes::UNREADABLE, at, error.message));
+            notes.push(Note::error(codes::UNREADABLE, at, error.message).help(yaml::HELP));
         }
     }
     let (bytes, namespace) = (bytes.clone(), namespace.map(str::to_owned));

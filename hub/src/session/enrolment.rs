@@ -216,6 +216,7 @@ impl Enrolments {
             uid: who.uid.clone(),
             key: request.key(),
             previous: None,
+            used: false,
             counter: 0,
             leaf: STANDARD.encode(&issued.leaf),
             expires: issued.expires,
@@ -259,6 +260,7 @@ impl Enrolments {
             Enrolment {
                 key: request.key(),
                 previous: Some(existing.key),
+                used: false,
                 counter: renewal.counter,
                 leaf: STANDARD.encode(&issued.leaf),
                 expires: issued.expires,
@@ -290,12 +292,36 @@ impl Enrolments {
         if let Some(why) = enrolment.locked {
             return Err(EnrolError::Locked { cluster: cluster.clone(), why });
         }
-        // The key before the last renewal stays good: its spoke may still be on its way to the new one.
-        if enrolment.key == *key || enrolment.previous.as_ref() == Some(key) {
+        // The key before the last renewal stays good until the new one was used: its spoke may still be on its way.
+        let previous = enrolment.previous.as_ref().filter(|_| !enrolment.used);
+        if enrolment.key == *key || previous == Some(key) {
             Ok(enrolment)
         } else {
             Err(EnrolError::WrongKey(cluster.clone()))
         }
+    }
+
+    /// The newest key of a cluster was used to connect: the one before it lets nobody in any more. Blocks on the store the
+    /// first time.
+    pub fn used(&self, cluster: &ClusterName, key: &Digest) -> Result<(), EnrolError> {
+        for _ in 0..ATTEMPTS {
+            let place = records::enrolment(cluster);
+            let held = self.store.get(&place)?;
+            let existing: Option<Enrolment> = self.store.read(&place)?;
+            let Some(enrolment) = existing.filter(|e| e.key == *key && !e.used) else { return Ok(()) };
+            let enrolment = Enrolment { used: true, ..enrolment };
+            let mut batch = Batch::default();
+            batch.expect(place.clone(), held).put(place, encode(&enrolment));
+            match self.store.commit(batch) {
+                Err(StoreError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+                Ok(()) => {
+                    self.remember(cluster, &enrolment);
+                    return Ok(());
+                }
+            }
+        }
+        Err(EnrolError::Busy)
     }
 }
 

@@ -2,13 +2,13 @@
 //! replaces the older; how much of it is kept, [`crate::core::told`] says.
 
 use jiff::Timestamp;
-use rimward_proto::ClusterName;
 use rimward_proto::head::Floor;
 use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Hello};
+use rimward_proto::{ClusterName, Digest};
 
-use crate::core::told;
 use crate::core::world::{ClusterStatus, World};
+use crate::core::{approval, told};
 use crate::state::State;
 use crate::store::records::Enrolment;
 
@@ -30,7 +30,9 @@ pub fn hello(
         status.spoke_version = told::word(&hello.spoke_version);
         status.kubernetes_version = told::word(&hello.kubernetes_version);
         status.held = floor.map(|floor| (floor.epoch, floor.seq));
-        status.held_plan = hello.held_plan;
+        // What it says it holds opens content to it, so it must have been its own.
+        let own = |plan: &Digest| state.assigned.was(cluster, &now.uid, plan);
+        status.held_plan = hello.held_plan.filter(own);
     });
 }
 
@@ -83,7 +85,8 @@ pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u
         match ack.kind {
             AckKind::Held => {
                 status.held = Some((epoch, ack.seq));
-                status.held_plan = Some(ack.plan);
+                status.held_plan =
+                    Some(ack.plan).filter(|plan| state.assigned.was(cluster, &enrolment.uid, plan));
                 status.refused = None;
             }
             AckKind::Ready => {}
@@ -103,7 +106,10 @@ pub fn ack(state: &State, cluster: &ClusterName, enrolment: &Enrolment, epoch: u
 /// A spoke has reported. Wakes planning if the report says something that planning reads.
 pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, report: Report) {
     let replan = state.update(|world| {
-        let plan = world.published.as_ref().and_then(|published| published.plan(cluster)).cloned();
+        let published = world.published.clone();
+        let plan = published.as_ref().and_then(|published| published.plan(cluster));
+        let assignment =
+            published.as_ref().and_then(|published| Some(&published.assignments.get(cluster)?.1));
         let Some(status) = speaker(world, cluster, enrolment) else { return false };
         let before = (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         let other_plan = status.plan != report.plan;
@@ -112,8 +118,10 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
         status.plan = report.plan;
         status.cleared = report.cleared;
         status.unaccounted = report.unaccounted;
+        approval::run(status, &report.boot_id);
         status.holds = report.holds;
-        told::apps(status, report.apps, report.full, report.as_of, plan.as_deref());
+        approval::note(status, assignment.map_or(&[], |assignment| &assignment.deletes));
+        told::apps(status, report.apps, report.full, report.as_of, plan.map(|plan| plan.as_ref()));
         let changed = before != (status.cleared.clone(), status.unaccounted.clone(), holds(status));
         // What was said of an older plan did not count; said of this one it may.
         let counts_now = other_plan && !(status.cleared.is_empty() && status.unaccounted.is_empty());
@@ -125,6 +133,6 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
     }
 }
 
-fn holds(status: &ClusterStatus) -> Vec<rimward_proto::Digest> {
+fn holds(status: &ClusterStatus) -> Vec<Digest> {
     status.holds.iter().map(|hold| hold.digest).collect()
 }

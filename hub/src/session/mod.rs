@@ -2,7 +2,9 @@
 //! spoke that is told what to hold, and the content it may fetch. Newest wins
 //! everywhere: one session a cluster, one pending offer a session.
 
+mod assigned;
 mod enrolment;
+mod fetch;
 mod ingest;
 mod listener;
 mod offer;
@@ -11,6 +13,7 @@ mod registry;
 mod sent;
 mod service;
 
+pub use assigned::Assigned;
 pub use enrolment::{EnrolError, Enrolments};
 pub(crate) use ingest::enrolled;
 pub use listener::{Listener, ListenerError};

@@ -93,9 +93,10 @@ impl Offers {
             let mut all = HashMap::from([(plan, Kind::Plan)]);
             for bundle in &parsed.bundles {
                 all.insert(bundle.digest, Kind::Index);
+                // Not kept: it may be written again, and what it names is this cluster's.
                 let index = self.index(&bundle.digest)?;
-                let objects = index.iter().flat_map(BundleIndex::entries);
-                all.extend(objects.map(|entry| (entry.sha256, Kind::Object)));
+                let index = index.ok_or_else(|| self.content.missing(&bundle.digest))?;
+                all.extend(index.entries().iter().map(|entry| (entry.sha256, Kind::Object)));
             }
             Ok(all)
         })

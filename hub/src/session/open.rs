@@ -25,7 +25,7 @@ use crate::store::records::{self, Enrolment, Publication};
 /// Time for the Hello after the stream has opened.
 const HELLO_TIME: Duration = Duration::from_secs(10);
 /// Time for a spoke to take a message: beyond it the spoke is cut, and catches up by digest when it returns.
-const STALLED: Duration = Duration::from_secs(30);
+pub(super) const STALLED: Duration = Duration::from_secs(30);
 /// Messages waiting for the transport: one offer and what answers the spoke meanwhile.
 pub const OUTGOING: usize = 4;
 
@@ -151,7 +151,7 @@ impl Stream {
         let newest = current.map_or((0, 0), |publication| (publication.epoch, publication.seq));
         let forked = same.is_some_and(|ours| ours.epoch == floor.epoch && ours.tree.hash != floor.tree);
         if (floor.epoch, floor.seq) > newest || forked {
-            self.state.raise_ahead(&self.cluster, floor);
+            tokio::task::block_in_place(|| self.state.raise_ahead(&self.cluster, floor));
         }
         Ok(floor)
     }

@@ -8,32 +8,27 @@ use base64::engine::general_purpose::STANDARD;
 use futures::Stream as Futures;
 use jiff::Timestamp;
 use rimward_proto::convert;
-use rimward_proto::session::Content as Item;
 use rimward_proto::wire::{
     ContentItem, EnrollRequest, FetchRequest, HubFrame, IdentityResponse, RenewRequest, SpokeFrame,
     content_server::Content, enrolment_server::Enrolment, session_server::Session,
 };
-use rimward_proto::{ClusterName, ClusterUid, Digest};
+use rimward_proto::{ClusterName, ClusterUid};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::enrolment::{Applicant, EnrolError, Renewal};
+use super::fetch::Fetches;
 use super::ingest;
 use super::listener::Peer;
 use super::offer::Offers;
 use super::open::{OUTGOING, Stream};
 use crate::state::{State, causes};
-use crate::store::content::ContentError;
 use crate::store::records;
 
 /// Enrolments and renewals at once: each costs a signature and an fsync, so more would only wait for the disk.
 const ENROLLING: usize = 8;
-/// Content streams at once: what a restarting fleet asks for is the same content, so these soon end.
-const FETCHING: usize = 64;
-/// Content items waiting for the transport.
-const ITEMS: usize = 32;
 
 type Reply<T> = Result<Response<T>, Status>;
 type Out<T> = Pin<Box<dyn Futures<Item = Result<T, Status>> + Send>>;
@@ -44,7 +39,7 @@ pub struct Service {
     state: Arc<State>,
     offers: Arc<Offers>,
     enrolling: Arc<Semaphore>,
-    fetching: Arc<Semaphore>,
+    fetches: Arc<Fetches>,
     stop: CancellationToken,
 }
 
@@ -52,8 +47,8 @@ impl Service {
     /// The services over `state`, whose streams end with `stop`.
     pub fn new(state: Arc<State>, stop: CancellationToken) -> Self {
         let offers = Arc::new(Offers::new(state.content.clone()));
-        let (enrolling, fetching) = (Arc::new(Semaphore::new(ENROLLING)), Arc::new(Semaphore::new(FETCHING)));
-        Self { state, offers, enrolling, fetching, stop }
+        let fetches = Arc::new(Fetches::new(state.clone(), offers.clone()));
+        Self { state, offers, enrolling: Arc::new(Semaphore::new(ENROLLING)), fetches, stop }
     }
 
     fn identity(&self, enrolment: &records::Enrolment) -> Result<IdentityResponse, Status> {
@@ -91,7 +86,11 @@ impl Service {
             certificate.ok_or_else(|| Status::unauthenticated("a client certificate is needed"))?;
         let leaf = self.state.authority.read_spoke(self.state.trust_domain(), &certificate);
         let leaf = leaf.map_err(|error| Status::unauthenticated(error.to_string()))?;
-        let enrolment = self.state.enrolments.admit(&leaf.cluster, &leaf.key).map_err(refusal)?;
+        let enrolments = &self.state.enrolments;
+        let enrolment = enrolments.admit(&leaf.cluster, &leaf.key).map_err(refusal)?;
+        if enrolment.key == leaf.key && !enrolment.used {
+            tokio::task::block_in_place(|| enrolments.used(&leaf.cluster, &leaf.key)).map_err(refusal)?;
+        }
         Ok((leaf.cluster, enrolment))
     }
 
@@ -231,56 +230,7 @@ impl Content for Service {
         let (cluster, _) = self.caller(&request)?;
         let digests = convert::fetch_from_wire(request.into_inner());
         let digests = digests.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let turn =
-            self.fetching.clone().acquire_owned().await.map_err(|_| Status::unavailable("stopping"))?;
-        let (items, stream) = mpsc::channel(ITEMS);
-        let service = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            if let Err(status) = service.send(&cluster, &digests, &items) {
-                // The spoke may be gone already.
-                let _ = items.blocking_send(Err(status));
-            }
-        });
+        let stream = self.fetches.clone().open(cluster, digests).await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
-    }
-}
-
-impl Service {
-    /// Sends content that is below the cluster's offered or held plan, and nothing else.
-    fn send(
-        &self,
-        cluster: &ClusterName,
-        digests: &[Digest],
-        items: &mpsc::Sender<Result<ContentItem, Status>>,
-    ) -> Result<(), Status> {
-        let offered =
-            self.state.published.borrow().as_ref().and_then(|now| Some(now.assignments.get(cluster)?.1.plan));
-        let held = self.state.look(|world| world.clusters.get(cluster).and_then(|status| status.held_plan));
-        let unreadable = |error: ContentError| {
-            tracing::error!(error = causes(&error), "content cannot be read");
-            Status::internal("content cannot be read")
-        };
-        let below = [offered, held].into_iter().flatten().map(|plan| self.offers.reachable(plan));
-        let below = below.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        let kind = |digest: &Digest| below.iter().find_map(|plan| plan.get(digest)).copied();
-        if let Some(foreign) = digests.iter().find(|digest| kind(digest).is_none()) {
-            let message = format!("asked for content that is not in its plans: {foreign}");
-            tracing::warn!(%cluster, "{message}");
-            self.state.event("ForeignContent", Some(cluster), message, "");
-            return Err(Status::permission_denied("not in this cluster's plans"));
-        }
-        for digest in digests {
-            let bytes = self.state.content.get(digest).map_err(unreadable)?;
-            let bytes = bytes.ok_or_else(|| Status::data_loss(format!("{digest} is missing on the hub")))?;
-            let item = convert::content_to_wire(Item { digest: *digest, bytes });
-            if items.blocking_send(Ok(item)).is_err() {
-                break;
-            }
-            if let Some(kind) = kind(digest) {
-                self.state.sent.add(kind, 1);
-            }
-        }
-        Ok(())
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use gix::{ObjectId, Repository};
 
-use super::mirror::{Fetch, open_or_make};
-use super::{SourceError, tls::Tls};
-use crate::core::model::{GitRef, GitSpec};
+use super::mirror::{Fetch, Patience, open_or_make};
+use super::{SourceError, tls::Tls, track};
+use crate::core::model::GitSpec;
 
 /// Packs from which on a mirror is fetched anew: opening this many costs a look some ten milliseconds.
 pub const PACKS: usize = 200;
@@ -37,16 +37,16 @@ pub fn compact(
     git: &GitSpec,
     server: &str,
     load: impl Fn() -> Result<Option<super::Credentials>, SourceError>,
-    tls: &Tls,
+    (tls, patience): (&Tls, Patience),
 ) -> Result<bool, SourceError> {
     let local = |why: String| SourceError::Mirror { url: git.url.clone(), why };
     let path = sibling(mirror, "new");
     remove(&path).map_err(|error| local(error.to_string()))?;
     let new = open_or_make(&path).map_err(|error| local(error.to_string()))?;
-    for (name, _) in references(repo, "refs/rimward/remote/") {
-        let Some(reference) = tracked(&name) else { continue };
+    for (name, _) in references(repo, track::PREFIX) {
+        let Some(reference) = track::tracked(&name) else { continue };
         let git = GitSpec { reference, ..git.clone() };
-        let fetch = Fetch { repo: &new, path: &path, git: &git, server, credentials: load()?, tls };
+        let fetch = Fetch { repo: &new, path: &path, git: &git, server, credentials: load()?, tls, patience };
         match fetch.run(None, true) {
             // A ref that is gone may still be one of another source, whose commit is then looked for below.
             Ok(_) | Err(SourceError::NoRef { .. }) => {}
@@ -89,21 +89,6 @@ fn references(repo: &Repository, prefix: &str) -> Vec<(String, ObjectId)> {
         .collect()
 }
 
-/// What a tracking ref of ours tracks.
-fn tracked(name: &str) -> Option<GitRef> {
-    let name = name.strip_prefix("refs/rimward/remote/")?;
-    if name == "HEAD" {
-        return Some(GitRef::Head);
-    }
-    let (kind, rest) = name.split_once('/')?;
-    match kind {
-        "heads" => Some(GitRef::Branch(rest.to_owned())),
-        "tags" => Some(GitRef::Tag(rest.to_owned())),
-        "commits" => Some(GitRef::Commit(rest.to_owned())),
-        _ => None,
-    }
-}
-
 fn sibling(mirror: &Path, end: &str) -> PathBuf {
     mirror.with_extension(end)
 }
@@ -118,15 +103,6 @@ fn remove(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tracking_refs_say_what_they_track() {
-        let tracked = |name: &str| tracked(&format!("refs/rimward/remote/{name}"));
-        assert_eq!(tracked("HEAD"), Some(GitRef::Head));
-        assert_eq!(tracked("heads/a/b"), Some(GitRef::Branch("a/b".into())));
-        assert_eq!(tracked("tags/v1"), Some(GitRef::Tag("v1".into())));
-        assert_eq!(tracked("other/x"), None);
-    }
 
     #[test]
     fn a_crash_between_the_renames_is_undone() {

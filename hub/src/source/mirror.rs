@@ -5,10 +5,8 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gix::protocol::transport::client::blocking_io::http;
 use gix::remote::fetch::{Status, Tags};
@@ -17,12 +15,10 @@ use gix::{ObjectId, Repository};
 
 use super::tls::Tls;
 use super::tree::{self, Snapshot, reference_text};
-use super::{CONNECT_TIME, Credentials, FETCH_BYTES, FETCH_TIME, SourceError, check_url};
-use super::{compact, stale};
+use super::watch::Watch;
+use super::{CONNECT_TIME, Credentials, FETCH_TIME, IDLE_TIME, SourceError, check_url};
+use super::{compact, history, stale, track};
 use crate::core::model::{GitRef, GitSpec, SourceId};
-
-/// How often a running fetch is checked against its limits.
-const WATCH: Duration = Duration::from_millis(250);
 
 /// All mirrors, below `git/`.
 #[derive(Debug)]
@@ -32,6 +28,27 @@ pub struct Mirrors {
     busy: Mutex<HashMap<String, Arc<Mutex<Turn>>>>,
     tls: Tls,
     packs: usize,
+    patience: Patience,
+}
+
+/// How long to wait for a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// While it says nothing.
+    pub idle: Duration,
+    /// For one answer, however slowly it comes.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { idle: IDLE_TIME, whole: FETCH_TIME }
+    }
+}
+
+/// The name of the mirror that a source is read from, which it may share.
+pub fn mirror_name(git: &GitSpec) -> String {
+    Credentials::mirror_name(&git.url, git.credentials.as_deref())
 }
 
 /// Whose turn it is with a mirror.
@@ -64,7 +81,13 @@ pub enum Found {
 impl Mirrors {
     /// Mirrors in `folder`, with credentials from the folder `credentials`.
     pub fn new(folder: PathBuf, credentials: PathBuf) -> Self {
-        Self { folder, credentials, busy: Mutex::default(), tls: Tls::default(), packs: compact::PACKS }
+        let (busy, tls, patience) = (Mutex::default(), Tls::default(), Patience::default());
+        Self { folder, credentials, busy, tls, packs: compact::PACKS, patience }
+    }
+
+    /// Waits for servers as long as this, instead of the default.
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Fetches mirrors anew from this many packs on, instead of the default.
@@ -76,7 +99,7 @@ impl Mirrors {
     pub fn look(&self, look: Look<'_>) -> Result<Found, SourceError> {
         let git = look.git;
         let server = check_url(&git.url)?;
-        let name = Credentials::mirror_name(&git.url, git.credentials.as_deref());
+        let name = mirror_name(git);
         let lock = self.lock(&name);
         let mut turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let held = look.held.and_then(|held| ObjectId::from_hex(held.tree.commit.as_bytes()).ok());
@@ -92,8 +115,9 @@ impl Mirrors {
             Some(commit) => commit,
             None => {
                 let credentials = self.credentials(git)?;
-                let tls = &self.tls;
-                Fetch { repo: &repo, path: &path, git, server: &server, credentials, tls }.run(held, true)?
+                let (tls, patience) = (&self.tls, self.patience);
+                Fetch { repo: &repo, path: &path, git, server: &server, credentials, tls, patience }
+                    .run(held, true)?
             }
         };
         if held == Some(commit) {
@@ -111,7 +135,8 @@ impl Mirrors {
         if compact::packs(path) <= self.packs {
             return;
         }
-        match compact::compact(repo, path, git, server, || self.credentials(git), &self.tls) {
+        match compact::compact(repo, path, git, server, || self.credentials(git), (&self.tls, self.patience))
+        {
             Ok(true) => tracing::info!(url = git.url, "mirror fetched anew, as one pack"),
             Ok(false) => {
                 tracing::info!(url = git.url, "mirror kept: the server no longer has all that is in use")
@@ -130,22 +155,28 @@ impl Mirrors {
         let server = check_url(&git.url)?;
         let credentials = self.credentials(git)?;
         let repo = open_or_make(scratch).map_err(|error| local(git, &error))?;
-        let fetch = Fetch { repo: &repo, path: scratch, git, server: &server, credentials, tls: &self.tls };
+        let (tls, patience) = (&self.tls, self.patience);
+        let fetch = Fetch { repo: &repo, path: scratch, git, server: &server, credentials, tls, patience };
         fetch.run(None, false).map(|commit| commit.to_string())
     }
 
     /// The snapshot of a commit that was held before, without asking anyone. None if the mirror lacks it.
     pub fn recall(&self, git: &GitSpec, commit: &str) -> Option<Snapshot> {
-        let path = self.folder.join(Credentials::mirror_name(&git.url, git.credentials.as_deref()));
+        let path = self.folder.join(mirror_name(git));
         compact::recover(&path);
         let repo = gix::open_opts(path, options()).ok()?;
         tree::read(&repo, git, ObjectId::from_hex(commit.as_bytes()).ok()?, None).ok()
     }
 
+    /// Whether the commit `within` has in its history the one that `commit` begins; none if the mirror cannot tell.
+    pub fn contains(&self, git: &GitSpec, within: &str, commit: &str) -> Option<bool> {
+        let repo = gix::open_opts(self.folder.join(mirror_name(git)), options()).ok()?;
+        history::contains(&repo, ObjectId::from_hex(within.as_bytes()).ok()?, commit)
+    }
+
     /// Removes the mirrors that none of `used` needs.
     pub fn keep_only<'a>(&self, used: impl Iterator<Item = &'a GitSpec>) -> std::io::Result<()> {
-        let names: Vec<String> =
-            used.map(|git| Credentials::mirror_name(&git.url, git.credentials.as_deref())).collect();
+        let names: Vec<String> = used.map(mirror_name).collect();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             // What is being fetched anew has the mirror's name in front.
@@ -225,6 +256,7 @@ pub(super) struct Fetch<'a> {
     pub(super) server: &'a str,
     pub(super) credentials: Option<Credentials>,
     pub(super) tls: &'a Tls,
+    pub(super) patience: Patience,
 }
 
 impl Fetch<'_> {
@@ -234,7 +266,9 @@ impl Fetch<'_> {
         let remote = self
             .repo
             .remote_at_without_url_rewrite(self.git.url.as_str())
-            .and_then(|remote| remote.with_refspecs([self.refspec().as_str()], Direction::Fetch))
+            .and_then(|remote| {
+                remote.with_refspecs([track::refspec(&self.git.reference).as_str()], Direction::Fetch)
+            })
             .map_err(failed)?
             .with_fetch_tags(Tags::None);
         let connection = remote
@@ -272,28 +306,25 @@ impl Fetch<'_> {
         targets.any(|id| id == wanted) && self.repo.has_object(wanted)
     }
 
-    fn refspec(&self) -> String {
-        match &self.git.reference {
-            GitRef::Head => "+HEAD:refs/rimward/remote/HEAD".to_owned(),
-            GitRef::Branch(name) => format!("+refs/heads/{name}:refs/rimward/remote/heads/{name}"),
-            GitRef::Tag(name) => format!("+refs/tags/{name}:refs/rimward/remote/tags/{name}"),
-            GitRef::Commit(id) => format!("+{id}:refs/rimward/remote/commits/{id}"),
-        }
-    }
-
     fn transport(&self) -> Result<http::Options, SourceError> {
         let mut options = http::reqwest::Options::default();
         let ca = self.credentials.as_ref().and_then(|credentials| credentials.ca.as_deref());
         let encrypted = self.git.url.starts_with("https:");
         let tls = encrypted.then(|| self.tls.config(ca)).transpose();
         let tls = tls.map_err(|why| SourceError::Tls { server: self.server.to_owned(), why })?;
-        options.configure_client = Some(Box::new(move |client| {
-            let client = client.timeout(FETCH_TIME).connect_timeout(CONNECT_TIME);
-            Ok(match &tls {
+        let patience = self.patience;
+        options.configure_client = Some(Box::new(move |_| {
+            // The time of the inner builder is for a whole answer, that of the blocking one begins anew with each byte.
+            let client = reqwest::ClientBuilder::new()
+                .http1_title_case_headers()
+                .connect_timeout(CONNECT_TIME)
+                .timeout(patience.whole);
+            let client = match &tls {
                 Some(tls) => client.tls_backend_preconfigured(tls.clone()),
                 // Nothing is trusted where nothing is encrypted; this also spares reading what would be.
                 None => client.tls_certs_only([]),
-            })
+            };
+            Ok(reqwest::blocking::ClientBuilder::from(client).timeout(patience.idle))
         }));
         if let Some(authorization) = self.credentials.as_ref().and_then(|given| given.authorization.clone()) {
             // gix follows no redirect once a request is configured, so this goes to the origin that was checked and
@@ -325,51 +356,4 @@ impl Fetch<'_> {
             .try_for_each(|durable| File::open(durable)?.sync_all())
             .map_err(|error| SourceError::Mirror { url: self.git.url.clone(), why: error.to_string() })
     }
-}
-
-/// Stops a fetch that goes beyond its limits.
-struct Watch<'a> {
-    path: &'a Path,
-    stop: AtomicBool,
-    before: u64,
-}
-
-impl<'a> Watch<'a> {
-    fn new(path: &'a Path) -> Self {
-        Self { path, stop: AtomicBool::new(false), before: pack_bytes(path) }
-    }
-
-    fn run<T>(&self, work: impl FnOnce(&AtomicBool) -> T) -> T {
-        let (done, finished): (Sender<()>, _) = channel();
-        let deadline = Instant::now() + FETCH_TIME;
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                while finished.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
-                    if Instant::now() > deadline || self.too_large() {
-                        self.stop.store(true, Ordering::Relaxed);
-                    }
-                }
-            });
-            let result = work(&self.stop);
-            drop(done);
-            result
-        })
-    }
-
-    fn too_large(&self) -> bool {
-        pack_bytes(self.path).saturating_sub(self.before) > FETCH_BYTES
-    }
-
-    fn limit(&self, git: &GitSpec) -> Option<SourceError> {
-        self.stop.load(Ordering::Relaxed).then(|| SourceError::Limit {
-            url: git.url.clone(),
-            what: "a fetch".to_owned(),
-            limit: format!("{} GiB and {} minutes", FETCH_BYTES >> 30, FETCH_TIME.as_secs() / 60),
-        })
-    }
-}
-
-fn pack_bytes(path: &Path) -> u64 {
-    let Ok(list) = fs::read_dir(path.join("objects").join("pack")) else { return 0 };
-    list.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }

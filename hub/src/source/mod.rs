@@ -6,14 +6,17 @@
 mod compact;
 mod credentials;
 mod error;
+mod history;
 mod mirror;
 mod stale;
 mod tls;
+mod track;
 mod tree;
+mod watch;
 
 pub use credentials::{Credentials, check_url};
 pub use error::SourceError;
-pub use mirror::{Found, Look, Mirrors};
+pub use mirror::{Found, Look, Mirrors, Patience, mirror_name};
 pub use tree::{Snapshot, read as read_tree};
 
 use std::time::Duration;
@@ -22,8 +25,10 @@ use std::time::Duration;
 pub const FETCH_TIME: Duration = Duration::from_secs(300);
 /// Bytes one fetch may bring: manifests are small, and a repository beyond this is not one of manifests.
 pub const FETCH_BYTES: u64 = 2 << 30;
-/// Time to connect: a server that is there answers in a second.
+/// Time to connect, TLS included: a server that is there answers in a second.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// Time a server may say nothing: one that gathers a pack says every five seconds that it does.
+pub const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Entries of one tree, folders included.
 pub const TREE_ENTRIES: usize = 200_000;
 /// One file.

@@ -41,11 +41,11 @@ mod tests {
     #[test]
     fn locks_go_and_everything_else_stays() {
         let mirror = tempfile::tempdir().unwrap();
-        let heads = mirror.path().join("refs/rimward/remote/heads");
+        let heads = mirror.path().join("refs/rimward/track/heads");
         fs::create_dir_all(&heads).unwrap();
         fs::create_dir_all(mirror.path().join("objects/pack")).unwrap();
-        let locks = ["refs/rimward/remote/heads/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock"];
-        let others = ["refs/rimward/remote/heads/main", "packed-refs", "HEAD", "objects/pack/pack-1.idx"];
+        let locks = ["refs/rimward/track/heads/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock"];
+        let others = ["refs/rimward/track/heads/main", "packed-refs", "HEAD", "objects/pack/pack-1.idx"];
         for file in locks.iter().chain(&others) {
             fs::write(mirror.path().join(file), "x").unwrap();
         }

@@ -46,6 +46,9 @@ pub enum StoreError {
         /// Where it is now.
         moved: PathBuf,
     },
+    /// It is damaged, and nobody was to do anything about it.
+    #[error("the store is damaged ({0}); it was left where it is")]
+    Unsound(String),
     /// An expectation of the batch does not hold: someone else was faster.
     #[error("the record {0} is not what it was")]
     Conflict(String),
@@ -133,8 +136,17 @@ impl Store {
         store.commit(batch)
     }
 
-    /// Opens a store that was made before, and checks all of it.
+    /// Opens a store that was made before, and checks all of it. What is damaged is moved aside; what only cannot be opened
+    /// now (no file descriptors, no rights, a disk that fails) stays where it is.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        match Self::sound(folder) {
+            Err(StoreError::Unsound(what)) => Err(quarantine(folder, what)),
+            opened => opened,
+        }
+    }
+
+    /// Opens a store as [`Self::open`] does, but leaves a damaged one where it is, too.
+    pub fn sound(folder: &Path) -> Result<Self, StoreError> {
         if !folder.join("db").join("db").exists() {
             return Err(StoreError::Missing(folder.to_owned()));
         }
@@ -154,11 +166,9 @@ impl Store {
             Ok::<_, StoreError>(store)
         }));
         match checked {
-            Ok(Ok(store)) => Ok(store),
-            // In use is not damaged: it must not be moved from under whoever uses it.
-            Ok(Err(StoreError::Database(error))) if is_locked(&error) => Err(StoreError::Database(error)),
-            Ok(Err(error)) => Err(quarantine(folder, error.to_string())),
-            Err(_) => Err(quarantine(folder, "the database panicked at open".to_owned())),
+            Ok(Err(error)) if is_damage(&error) => Err(StoreError::Unsound(error.to_string())),
+            Ok(opened) => opened,
+            Err(_) => Err(StoreError::Unsound("the database panicked at open".to_owned())),
         }
     }
 
@@ -283,6 +293,11 @@ fn unwrap_value(key: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
 /// Whether the database is in use. sled says so in words only.
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+/// Whether what is on the disk is wrong, and not only the way to it.
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Checksum(_) | StoreError::Database(sled::Error::Corruption { .. }))
 }
 
 /// Moves a damaged store out of the way, so that its evidence stays and nothing is built on it.

@@ -61,8 +61,11 @@ pub struct Enrolment {
     pub uid: ClusterUid,
     /// Digest of its public key.
     pub key: Digest,
-    /// Digest of the key before the last renewal: good until the new one was used.
+    /// Digest of the key before the last renewal: lets in until the new one was used, and tells a cloned disk after.
     pub previous: Option<Digest>,
+    /// The key was used to connect.
+    #[serde(default)]
+    pub used: bool,
     /// Number of renewals.
     pub counter: u64,
     /// The leaf, DER in base64, given again when a reply was lost.
@@ -90,6 +93,21 @@ pub struct TokenRecord {
     pub used: Option<Digest>,
 }
 
+/// A spoke holds a head that this store does not know: nothing may be signed any more, whatever comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// Which cluster's.
+    pub cluster: ClusterName,
+    /// Epoch of that head.
+    pub epoch: u64,
+    /// Its seq.
+    pub seq: u64,
+    /// Its tree.
+    pub tree: Digest,
+    /// When it was shown.
+    pub time: Timestamp,
+}
+
 /// An approval of a hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
@@ -105,6 +123,8 @@ pub struct Approval {
 
 /// The record of the publication in force.
 pub const CURRENT: &str = "publication/current";
+/// The record of [`Ahead`].
+pub const AHEAD: &str = "ahead";
 /// The record of [`Planning`].
 pub const PLANNING: &str = "planning";
 

@@ -6,24 +6,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rimward_proto::{ClusterName, Digest};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Request;
 use super::load::Reconcile;
+use crate::core::model::{GitSpec, SourceId};
 use crate::handle::{Action, ActionError};
 use crate::session::EnrolError;
+use crate::source::Mirrors;
 use crate::state::{State, causes};
 use crate::store::records::{self, Approval};
+
+/// Histories gone through at once: each reads up to thousands of commits.
+const WALKS: usize = 2;
 
 /// Answers actions until `stop`.
 pub async fn run(
     state: Arc<State>,
+    mirrors: Arc<Mirrors>,
     mut actions: mpsc::Receiver<Action>,
-    looks: mpsc::Sender<Reconcile>,
-    plans: mpsc::Sender<Request>,
+    (looks, plans): (mpsc::Sender<Reconcile>, mpsc::Sender<Request>),
     stop: CancellationToken,
 ) {
+    let walks = Arc::new(Semaphore::new(WALKS));
     loop {
         let action = tokio::select! {
             () = stop.cancelled() => return,
@@ -37,6 +43,18 @@ pub async fn run(
             }
             Some(Action::LookAgain { cluster, reply }) => {
                 let _ = reply.send(look_again(&state, &cluster));
+            }
+            Some(Action::Contains { source, commit, within, reply }) => {
+                let (state, mirrors, walks) = (state.clone(), mirrors.clone(), walks.clone());
+                tokio::spawn(async move {
+                    let turn = walks.acquire_owned().await;
+                    tokio::task::spawn_blocking(move || {
+                        let _turn = turn;
+                        let git = git_of(&state, &source);
+                        let git = git.ok_or_else(|| ActionError::NotFound(format!("source/{source}")));
+                        let _ = reply.send(git.map(|git| mirrors.contains(&git, &within, &commit)));
+                    });
+                });
             }
             Some(Action::IssueToken { cluster, ttl, replace, reply }) => {
                 let state = state.clone();
@@ -59,6 +77,15 @@ fn look_again(state: &State, cluster: &ClusterName) -> Result<(), ActionError> {
     }
     let message = format!("cluster/{cluster} is not connected; nothing was asked of it");
     Err(ActionError::Conflict(message))
+}
+
+/// Where a source is fetched from.
+fn git_of(state: &State, source: &SourceId) -> Option<GitSpec> {
+    if *source == SourceId::Fleet {
+        return Some(state.config.load().fleet_git());
+    }
+    let policy = state.look(|world| world.policy.clone())?;
+    policy.sources().find(|(id, _)| id == source).map(|(_, spec)| spec.git.clone())
 }
 
 fn issue(

@@ -1,7 +1,9 @@
 //! Garbage collection of content and mirrors: what the last publications reach
-//! stays, and everything stays for a day.
+//! stays, and everything stays for a day. What a document reaches that cannot be
+//! read is not known, so then nothing goes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rimward_proto::Digest;
@@ -10,7 +12,7 @@ use rimward_proto::head::Assignment;
 use rimward_proto::plan::Plan;
 
 use super::plan::Planner;
-use super::{TaskError, lock};
+use super::{TaskError, heal, lock};
 use crate::core::model::GitSpec;
 use crate::core::world::Task;
 use crate::state::{State, causes};
@@ -30,7 +32,7 @@ pub fn collect(planner: &mut Planner) {
 
 fn content(planner: &mut Planner) -> Result<(), TaskError> {
     let state = planner.state.clone();
-    let mut reach = Reach { state: &state, all: HashSet::new() };
+    let mut reach = Reach { state: &state, known: heal::known(planner), all: HashSet::new() };
     let newest = state.published.borrow().as_ref().map_or(0, |published| published.head.seq);
     for seq in newest.saturating_sub(records::KEPT - 1)..=newest {
         if let Some(record) = state.store.read::<Publication>(&records::publication(seq))? {
@@ -39,7 +41,8 @@ fn content(planner: &mut Planner) -> Result<(), TaskError> {
     }
     let planning = &planner.memory.planning;
     for document in [planning.plans, planning.origins, planning.good].into_iter().flatten() {
-        reach.all.insert(document);
+        // Read only to be sure that it is there.
+        reach.read(document)?;
     }
     reach.all.extend(lock(&planner.loaded).good.values().map(|bytes| Digest::of(bytes)));
     for plan in planner.memory.plans.values() {
@@ -68,32 +71,47 @@ fn mirrors(planner: &Planner) -> Result<(), TaskError> {
 
 struct Reach<'a> {
     state: &'a State,
+    /// Documents that are in memory too.
+    known: BTreeMap<Digest, Arc<[u8]>>,
     all: HashSet<Digest>,
 }
 
 impl Reach<'_> {
     fn publication(&mut self, record: &Publication) -> Result<(), TaskError> {
-        self.all.insert(record.assignments);
-        let bytes = self.state.content.get(&record.assignments)?.unwrap_or_default();
-        let list: Vec<Assignment> = serde_json::from_slice(&bytes).unwrap_or_default();
+        let bytes = self.read(record.assignments)?;
+        let list: Vec<Assignment> =
+            serde_json::from_slice(&bytes).map_err(|_| TaskError::Lost(record.assignments))?;
         list.iter().try_for_each(|assignment| self.plan(assignment.plan))
     }
 
     fn plan(&mut self, digest: Digest) -> Result<(), TaskError> {
-        if !self.all.insert(digest) {
+        if self.all.contains(&digest) {
             return Ok(());
         }
-        let Some(plan) = self.state.content.get(&digest)?.and_then(|bytes| Plan::parse(&bytes).ok()) else {
-            return Ok(());
-        };
+        let plan = Plan::parse(&self.read(digest)?).map_err(|_| TaskError::Lost(digest))?;
         for bundle in &plan.bundles {
-            if self.all.insert(bundle.digest)
-                && let Some(index) =
-                    self.state.content.get(&bundle.digest)?.and_then(|b| BundleIndex::parse(&b).ok())
-            {
-                self.all.extend(index.entries().iter().map(|entry| entry.sha256));
+            if self.all.contains(&bundle.digest) {
+                continue;
             }
+            let index = BundleIndex::parse(&self.read(bundle.digest)?);
+            let index = index.map_err(|_| TaskError::Lost(bundle.digest))?;
+            self.all.extend(index.entries().iter().map(|entry| entry.sha256));
         }
         Ok(())
     }
+
+    /// A document that something reaches, written again if only memory has it.
+    fn read(&mut self, digest: Digest) -> Result<Vec<u8>, TaskError> {
+        self.all.insert(digest);
+        if let Some(bytes) = self.state.content.get(&digest)? {
+            return Ok(bytes);
+        }
+        let bytes = self.known.get(&digest).cloned().ok_or(TaskError::Lost(digest))?;
+        tracing::warn!(%digest, "content was lost and is written again");
+        self.state.content.put(&BTreeMap::from([(digest, bytes.clone())]))?;
+        Ok(bytes.to_vec())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::memory::{self, Loaded};
 use super::slots::Slots;
+use super::turns::Turns;
 use super::{Request, lock};
 use crate::core::model::{GitRef, GitSpec, SourceId, SourceTree};
 use crate::core::note::{Note, Position};
@@ -21,9 +22,6 @@ use crate::source::{Found, Look, Mirrors, Snapshot, SourceError};
 use crate::state::{State, causes};
 use crate::store::StoreError;
 use crate::store::records::{self, SourceRecord};
-
-/// Looks at once: enough to hide servers' latency, few enough for two cores and polite to one server.
-const LOOKS: usize = 8;
 
 /// Someone who wants some sources looked at now.
 pub struct Reconcile {
@@ -41,7 +39,7 @@ pub struct Loader {
     slots: Slots,
     plans: mpsc::Sender<Request>,
     looks: JoinSet<Looked>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
     number: u64,
     waiting: Vec<Waiting>,
 }
@@ -76,8 +74,7 @@ impl Loader {
         slots: Slots,
         plans: mpsc::Sender<Request>,
     ) -> Self {
-        let turns = Arc::new(Semaphore::new(LOOKS));
-        let (looks, waiting) = (JoinSet::new(), Vec::new());
+        let (looks, turns, waiting) = (JoinSet::new(), Turns::default(), Vec::new());
         Self { state, mirrors, loaded, slots, plans, looks, turns, number: 0, waiting }
     }
 
@@ -111,10 +108,11 @@ impl Loader {
         self.number += 1;
         slot.running = Some(self.number);
         let (git, held, number, id) = (slot.git.clone(), slot.current().cloned(), self.number, id.clone());
-        let (state, mirrors, turns) = (self.state.clone(), self.mirrors.clone(), self.turns.clone());
+        let (state, mirrors) = (self.state.clone(), self.mirrors.clone());
+        let queue = self.turns.queue(&id, &git, self.slots.failing(&git));
         let span = tracing::info_span!("fetch", source = %id);
         let work = async move {
-            let turn = turns.acquire_owned().await;
+            let turn = queue.turn().await;
             let (git, id) = (git.clone(), id.clone());
             let current = tracing::Span::current();
             let work = tokio::task::spawn_blocking(move || {

@@ -65,7 +65,10 @@ impl Memory {
 /// Reads everything back.
 pub fn recall(state: &Arc<State>, mirrors: &Mirrors) -> Result<(Memory, Loaded, Slots), TaskError> {
     let memory = memory(state)?;
-    publication(state)?;
+    // A spoke has seen more than this store knows: not even the last publication may be signed again.
+    if !state.recall_ahead()? {
+        publication(state)?;
+    }
     let good = files(state, memory.planning.good)?;
     let mut slots = Slots::default();
     let records: BTreeMap<String, SourceRecord> = state.store.read_all("source/")?;
@@ -185,10 +188,20 @@ fn files(state: &State, digest: Option<Digest>) -> Result<BTreeMap<String, Arc<[
         .collect()
 }
 
+/// Remembers what was assigned by the publications before `seq` that are kept. What is not there any more nobody asks for.
+fn assigned(state: &State, seq: u64) {
+    for seq in seq.saturating_sub(records::KEPT - 1)..seq {
+        let list = state.store.read::<Publication>(&records::publication(seq)).ok().flatten();
+        let list = list.and_then(|record| document::<Vec<Assignment>>(state, Some(record.assignments)).ok());
+        state.assigned.remember(list.iter().flatten());
+    }
+}
+
 /// Offers the last publication again, with a fresh head: the same seq and tree, so spokes see what they hold.
 fn publication(state: &State) -> Result<(), TaskError> {
     let Some(record) = state.store.read::<Publication>(records::CURRENT)? else { return Ok(()) };
     let list: Vec<Assignment> = document(state, Some(record.assignments))?;
+    assigned(state, record.seq);
     let leaves = list.iter().map(|assignment| leaf_hash(&assignment.to_bytes())).collect();
     let tree = Tree::new(leaves);
     if tree.hash() != record.tree.hash {
@@ -215,7 +228,7 @@ fn publication(state: &State) -> Result<(), TaskError> {
     let roots = state.signer.roots().clone();
     let published = Arc::new(Published { head, envelope, roots, assignments, tree, plans });
     state.update(|world| world.published = Some(published.clone()));
-    state.published.send_replace(Some(published));
+    state.offer(published);
     Ok(())
 }
 

@@ -4,11 +4,13 @@
 
 mod actions;
 mod collect;
+mod heal;
 mod load;
 mod memory;
 mod plan;
 mod publish;
 mod slots;
+mod turns;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,6 +41,11 @@ pub enum TaskError {
     /// Content that a record names is gone.
     #[error("content {0} is missing or damaged, so the publication in force is not known")]
     Missing(rimward_proto::Digest),
+    /// Content that a publication which is kept needs is gone.
+    #[error(
+        "content {0} is missing or damaged, and a publication that is kept names it: nothing is removed meanwhile"
+    )]
+    Lost(rimward_proto::Digest),
     /// The head key.
     #[error("the head cannot be signed")]
     Sign(#[from] crate::sign::SignError),
@@ -65,10 +72,10 @@ pub fn start(
     let (plans, requests) = mpsc::channel(REQUESTS);
     let (looks, reconciles) = mpsc::channel(REQUESTS);
     let planner = plan::Planner::new(state.clone(), mirrors.clone(), loaded.clone(), memory);
-    let loader = load::Loader::new(state.clone(), mirrors, loaded, slots, plans.clone());
+    let loader = load::Loader::new(state.clone(), mirrors.clone(), loaded, slots, plans.clone());
     vital(tracker, stop, planner.run(requests, stop.clone()));
     vital(tracker, stop, loader.run(reconciles, stop.clone()));
-    vital(tracker, stop, actions::run(state.clone(), wanted, looks, plans, stop.clone()));
+    vital(tracker, stop, actions::run(state.clone(), mirrors, wanted, (looks, plans), stop.clone()));
     state.plan_needed.notify_one();
     Ok(Hub { world: state.world.clone(), changed: state.changed.subscribe(), actions })
 }

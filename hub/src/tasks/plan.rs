@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{Loaded, Memory};
-use super::{Request, TaskError, collect, lock, publish};
+use super::{Request, TaskError, collect, heal, lock, publish};
 use crate::core::plan::{PlanInputs, RenderCache, plan};
 use crate::core::world::{ClusterStatus, Task, World};
 use crate::handle::ActionError;
@@ -116,6 +116,7 @@ impl Planner {
     fn pass(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let span = tracing::info_span!("plan");
         let _in_span = span.enter();
+        heal::heal(self)?;
         let loaded = lock(&self.loaded).clone();
         let Some(policy) = loaded.policy.clone() else { return Ok(()) };
         let enrolled: BTreeMap<ClusterName, ClusterUid> = self

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rimward_proto::plan::Plan;
-use rimward_proto::{ClusterName, ClusterUid, Digest};
+use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
 use serde::Serialize;
 
 use super::TaskError;
 use super::memory::Loaded;
 use super::plan::Planner;
+use crate::core::approval::{note, spent};
 use crate::core::model::{Policy, SourceId};
-use crate::core::plan::PlanOutput;
+use crate::core::plan::{Origin, PlanOutput};
 use crate::core::publication::{Previous, Publishing, Unsigned, next_publication, refresh};
 use crate::core::world::{Published, World};
 use crate::state::State;
@@ -58,7 +59,8 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
         return Err(PublishError::Ahead(ahead));
     }
     let mut files: BTreeMap<Digest, Arc<[u8]>> = planned.output.content.clone();
-    let planning = planning(&planned, &mut files);
+    let (output, good) = (&planned.output, &planned.loaded.good);
+    let planning = documents(&output.plans, &output.origins, good, &mut files);
     let mut batch = Batch::default();
     let record = unsigned.as_ref().map(|unsigned| publication(unsigned, &mut files));
     if let Some(record) = &record {
@@ -81,13 +83,17 @@ pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishErr
         store(planner, files, batch)?;
     }
     settle(planner)?;
+    if let Some(ahead) = state.ahead().filter(|_| unsigned.is_some()) {
+        // It came up meanwhile. What the store has now stays unsigned, and so does its seq.
+        return Err(PublishError::Ahead(ahead));
+    }
     let published = unsigned.map(|unsigned| sign(&state, unsigned)).transpose()?;
     remember(planner, &planned, planning);
     tell(&state, planned, published.clone());
     if let Some(published) = published {
         let (epoch, seq) = (published.head.epoch, published.head.seq);
         tracing::info!(epoch, seq, clusters = published.assignments.len(), "published");
-        state.published.send_replace(Some(published));
+        state.offer(published);
     }
     Ok(())
 }
@@ -118,18 +124,21 @@ pub fn renew(state: &State) -> Result<bool, TaskError> {
         plans: current.plans.clone(),
     });
     state.update(|world| world.published = Some(published.clone()));
-    state.published.send_replace(Some(published));
+    state.offer(published);
     Ok(true)
 }
 
-/// Approvals whose hold is gone: the hub's when planning no longer holds it, a spoke's when it reports without it.
+/// Approvals whose hold is gone: the hub's when planning no longer holds it, a spoke's when it was carried out.
 fn used_up(state: &State, planned: &Planned) -> BTreeSet<Digest> {
     let held: BTreeSet<Digest> = planned.output.decided.holds.iter().map(|hold| hold.digest).collect();
+    let published = state.published.borrow().clone();
+    let now = Timestamp::now();
     state.look(|world| {
         let gone = |digest: &Digest, approval: &Approval| match &approval.cluster {
             None => !held.contains(digest),
             Some(cluster) => world.clusters.get(cluster).is_some_and(|status| {
-                status.reported.is_some() && !status.holds.iter().any(|hold| hold.digest == *digest)
+                let assigned = published.as_ref().and_then(|now| Some(&now.assignments.get(cluster)?.1));
+                spent(digest, approval.time, status, assigned, now)
             }),
         };
         planned.approvals.iter().filter(|(d, a)| gone(d, a)).map(|(d, _)| *d).collect()
@@ -160,19 +169,24 @@ fn unsigned(state: &State, planned: &Planned, used: &BTreeSet<Digest>) -> Option
 }
 
 /// The record of what planning remembers; its documents go to `files`.
-fn planning(planned: &Planned, files: &mut BTreeMap<Digest, Arc<[u8]>>) -> Planning {
+pub(super) fn documents(
+    plans: &BTreeMap<ClusterName, Arc<Plan>>,
+    origins: &BTreeMap<AppId, Origin>,
+    good: &BTreeMap<String, Arc<[u8]>>,
+    files: &mut BTreeMap<Digest, Arc<[u8]>>,
+) -> Planning {
     let mut digests: HashMap<*const Plan, Digest> = HashMap::new();
     let mut by_cluster: BTreeMap<&ClusterName, Digest> = BTreeMap::new();
-    for (cluster, plan) in &planned.output.plans {
+    for (cluster, plan) in plans {
         // Equal plans are one Arc: each is written once.
         let digest = digests.entry(Arc::as_ptr(plan)).or_insert_with(|| add(files, plan.to_bytes()));
         by_cluster.insert(cluster, *digest);
     }
     let good: BTreeMap<&String, Digest> =
-        planned.loaded.good.iter().map(|(path, bytes)| (path, share(files, bytes))).collect();
+        good.iter().map(|(path, bytes)| (path, share(files, bytes))).collect();
     Planning {
         plans: Some(document(files, &by_cluster)),
-        origins: Some(document(files, &planned.output.origins.iter().collect::<Vec<_>>())),
+        origins: Some(document(files, &origins.iter().collect::<Vec<_>>())),
         good: Some(document(files, &good)),
     }
 }
@@ -256,8 +270,13 @@ fn tell(state: &State, planned: Planned, published: Option<Arc<Published>>) {
         world.apps = output.apps;
         world.decided = Arc::new(output.decided);
         world.planned = Some(Timestamp::now());
-        if published.is_some() {
-            world.published = published;
+        if let Some(published) = published {
+            for (cluster, (_, assignment)) in &published.assignments {
+                if let Some(status) = world.clusters.get_mut(cluster) {
+                    note(status, &assignment.deletes);
+                }
+            }
+            world.published = Some(published);
         }
     });
 }

@@ -85,6 +85,11 @@ impl Slots {
         due.map(|(id, _)| id.clone()).collect()
     }
 
+    /// True if the last look at the server of `git` failed.
+    pub fn failing(&self, git: &GitSpec) -> bool {
+        check_url(&git.url).is_ok_and(|server| self.failures.contains_key(&server))
+    }
+
     /// A look has ended: says when the next one is.
     pub fn ended(&mut self, id: &SourceId, error: Option<&SourceError>) {
         let Some(slot) = self.slots.get_mut(id) else { return };

@@ -6,7 +6,7 @@ use rimward_hub::core::files::load_fleet;
 use rimward_hub::core::model::{GitRef, SourceTree};
 use rimward_proto::TenantName;
 
-use super::world::{FLEET, Files, World, app, cluster, id};
+use super::world::{FLEET, Files, World, app, cluster, id, says_what_to_do};
 
 fn tree(files: &[(&str, &str)]) -> SourceTree {
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().into()));
@@ -16,6 +16,7 @@ fn tree(files: &[(&str, &str)]) -> SourceTree {
 /// `code position message` of each note on a fleet file, and the help of the first.
 pub fn fleet_notes(text: &str) -> (Vec<String>, String) {
     let load = load_fleet(&tree(&[("f.yaml", text)]), &Files::new());
+    load.notes.iter().for_each(says_what_to_do);
     let help = load.notes.first().map(|note| note.help.clone()).unwrap_or_default();
     let notes = load.notes.iter().filter(|note| note.code != "RW3011");
     (notes.map(|note| format!("{} {} {}", note.code, note.at, note.message)).collect(), help)
@@ -314,4 +315,47 @@ fn almost_app_files_are_pointed_out() {
     let step = world.step();
     assert!(step.unchanged());
     assert_eq!(step.codes(), ["RW3008".to_owned()].into());
+}
+
+#[test]
+fn kinds_that_mean_nothing_are_said() {
+    let notes = |field: &str, kind: &str| {
+        let text = match field {
+            "protect" => format!(
+                "apiVersion: rimward.dev/v1alpha1\nkind: Fleet\nmetadata: {{name: a}}\nspec:\n  deletion: {{protect: ['{kind}']}}\n"
+            ),
+            _ => format!("{FLEET}  objects: {{{field}: ['{kind}']}}\n"),
+        };
+        let notes = load_fleet(&tree(&[("f.yaml", &text)]), &Files::new()).notes;
+        notes.into_iter().filter(|note| note.code != "RW3011").collect::<Vec<_>>()
+    };
+    for field in ["allow", "deny", "protect"] {
+        for (kind, code, help) in [
+            ("PersistentVolumeClaims", "RW3003", "`PersistentVolumeClaim`"),
+            ("persistentvolumeclaim", "RW3003", "`PersistentVolumeClaim`"),
+            ("secrets", "RW3003", "`Secret`"),
+            ("apps/Deployment", "RW3003", "Kind.group"),
+            ("deployments.apps", "RW3003", "`Deployment`"),
+            ("Deploymnt.apps", "RW3003", "`Deployment.apps`"),
+            ("Secret.apps", "RW3003", "`Secret`"),
+            ("Thing.Example.com", "RW3003", "Kind.group"),
+            ("", "RW3003", "Kind.group"),
+            ("Deployment.app", "RW3026", "`Deployment.apps`"),
+            ("Thing.example.com", "RW3026", "CustomResourceDefinition"),
+            ("Gizmo", "RW3026", "Kind.group"),
+        ] {
+            let notes = notes(field, kind);
+            let [note] = notes.as_slice() else { panic!("{field} {kind}: {notes:?}") };
+            assert_eq!(note.code, code, "{kind}");
+            assert!(note.help.contains(help), "{kind}: {note}");
+        }
+        let kinds = if field == "allow" {
+            &["Secret", "Role"][..]
+        } else {
+            &["Secret", "Ingress.networking.k8s.io", "*"]
+        };
+        for kind in kinds {
+            assert_eq!(notes(field, kind), [], "{field} {kind}");
+        }
+    }
 }

@@ -56,6 +56,57 @@ fn a_broken_fleet_file_keeps_what_it_said() {
 }
 
 #[test]
+fn a_document_moved_and_broken_at_once_loosens_nothing() {
+    let fleet = "apiVersion: rimward.dev/v1alpha1\nkind: Fleet\nmetadata: {name: acme}\nspec:\n  \
+                 deletion: {maxPerPlan: 3, protect: [Secret]}\n";
+    let budget = |world: &World| world.previous[&cluster("us-1")].bundles[0].deletion.clone();
+    for apart in [true, false] {
+        let mut world = World::started();
+        let before = if apart { "a.yaml" } else { "fleet.yaml" };
+        world.fleet(before, &if apart { fleet.to_owned() } else { format!("{fleet}---{FLEET}") });
+        world.step();
+        assert_eq!(budget(&world).max_per_plan, 3);
+        // From a file of its own that goes, or out of one that stays and is right.
+        if apart {
+            drop(world.fleet.remove("a.yaml"))
+        } else {
+            world.fleet("fleet.yaml", FLEET)
+        }
+        world.fleet("policy/fleet.yaml", &fleet.replace("maxPerPlan", "maxPerPlann"));
+        for _ in 0..3 {
+            let step = world.step();
+            assert!(step.unchanged(), "{:?}", budget(&world));
+            assert!(step.all_notes().iter().any(|n| n.message.contains("the Fleet document is not found")));
+        }
+        // A further commit to the file it came from does not forget it either.
+        world.fleet("fleet.yaml", &FLEET.replace("region: us", "region: us, zone: a"));
+        world.step();
+        assert_eq!(budget(&world).max_per_plan, 3);
+        world.fleet("policy/fleet.yaml", &fleet.replace("maxPerPlan: 3", "maxPerPlan: 4"));
+        assert!(world.step().all_notes().is_empty());
+        assert_eq!(budget(&world).max_per_plan, 4);
+        assert!(world.good.keys().all(|name| !name.starts_with('/')), "{:?}", world.good.keys());
+        world.fleet.remove("policy/fleet.yaml");
+        world.step();
+        assert_eq!(budget(&world).max_per_plan, 20, "with all files right, gone is gone");
+    }
+}
+
+#[test]
+fn a_tenant_that_is_not_found_while_a_file_is_wrong_is_not_gone() {
+    let mut world = World::started();
+    let at = FLEET.find("---\napiVersion: rimward.dev/v1alpha1\nkind: Tenant").unwrap();
+    world.fleet("fleet.yaml", &FLEET[..at]);
+    world.fleet("tenants/payments.yaml", &FLEET[at..].replace("namespaces", "namespace"));
+    world.file("web/cm.yaml", &config_map("web", "2"));
+    let step = world.step();
+    assert!(step.holds().is_empty(), "{:?}", step.holds());
+    assert_eq!(step.apps("us-1"), ["payments/web@2"], "it is even updated");
+    world.fleet("tenants/payments.yaml", &FLEET[at..]);
+    assert!(world.step().all_notes().is_empty());
+}
+
+#[test]
 fn an_unaccounted_app_goes_only_when_approved() {
     let mut world = World::started();
     world.unaccounted.entry(cluster("us-1")).or_default().insert(id("payments/old"));

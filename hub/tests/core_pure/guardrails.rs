@@ -160,3 +160,20 @@ fn an_apps_namespace_fills_and_checks_and_never_rewrites() {
     world.step();
     assert_eq!(namespace(&world), "payments-eu");
 }
+
+#[test]
+fn a_bare_kind_means_every_group_for_hub_and_spoke() {
+    let own = "  serviceAccount: rimward-tenants/payments\n";
+    let role = manifest("rbac.authorization.k8s.io/v1", "Role", "payments");
+    let cluster_role = manifest("rbac.authorization.k8s.io/v1", "ClusterRole", "");
+    let fleet = |allow: &str, more: &str| format!("{FLEET}  objects: {{allow: [{allow}]}}\n{more}");
+    assert_eq!(verdict(&fleet("Role", ""), &role), None);
+    assert_eq!(verdict(&fleet("ClusterRole", own), &cluster_role), None);
+    let load = rimward_hub::core::files::load_fleet;
+    let tree = |text: &str| rimward_hub::core::model::SourceTree {
+        files: [("f.yaml".to_owned(), text.as_bytes().into())].into(),
+        ..Default::default()
+    };
+    let notes = load(&tree(&fleet("ClusterRole", "")), &Default::default()).notes;
+    assert!(notes.iter().any(|note| note.code == "RW3005"), "a role is bound in namespaces only: {notes:?}");
+}

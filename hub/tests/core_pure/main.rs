@@ -2,6 +2,7 @@
 //! every scenario is checked by the world itself.
 
 mod absence;
+mod approval;
 mod bounded;
 mod codes;
 mod depends;

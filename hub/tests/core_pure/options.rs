@@ -200,11 +200,11 @@ fn each_mistake_in_an_apps_options_is_named_where_it_is() {
         ),
         (
             "drift: {ignore: [{kinds: [deployments], paths: [/spec]}]}",
-            "RW3003 7:29 \"deployments\" is no kind",
+            "RW3003 7:29 \"deployments\" is not a kind",
         ),
         (
             "drift: {ignore: [{kinds: [apps/Deployment], paths: [/spec]}]}",
-            "RW3003 7:29 \"apps/Deployment\" is no kind",
+            "RW3003 7:29 \"apps/Deployment\" is not a kind",
         ),
         ("takeover: yes", "RW3003 7:13 `takeover` must be a string, not a boolean"),
         ("takeover: ifIdentical", "RW3003 7:13 `takeover` cannot be `ifIdentical`"),
@@ -224,7 +224,7 @@ fn each_mistake_in_an_apps_options_is_named_where_it_is() {
         ("health: {cel: [{kinds: [Job.batch], ready: yes}]}", "RW3003 7:46 `ready` must be a string"),
         ("deletion: {maxPerPlan: 10%}", "RW3003 7:26 `maxPerPlan` must be a whole number, not a string"),
         ("deletion: {maxPerHour: 1}", "RW3006 7:14 deletion: `maxPerHour` is not built yet"),
-        ("deletion: {protect: [secret]}", "RW3003 7:24 \"secret\" is no kind"),
+        ("deletion: {protect: [secret]}", "RW3003 7:24 \"secret\" is not a kind"),
         ("formerly: old", "RW3003 7:13 `formerly` must be a list, not a string"),
         ("formerly: [Old]", "RW3003 7:14 app name \"Old\" is not"),
         ("formerly: [web]", "RW3016 7:14 `web` is the App's name now"),
@@ -237,6 +237,16 @@ fn each_mistake_in_an_apps_options_is_named_where_it_is() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn kinds_that_only_a_definition_can_bring_are_usual_here() {
+    let codes = |kind: &str| {
+        let cel = format!("health: {{cel: [{{kinds: [{kind}], ready: \"true\"}}]}}");
+        step("", "{}", &cel).1.all_notes().into_iter().map(|note| note.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("Thing.example.com"), Vec::<String>::new());
+    assert_eq!(codes("Deployment.app"), ["RW3026"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rimward_hub::core::yaml;
 use rimward_hub::render::RenderedObject;
 use rimward_proto::{Digest, ObjectKey, TenantName};
 
-use super::world::{FLEET, World, app, cluster, config_map, id, source};
+use super::world::{FLEET, World, app, cluster, config_map, id, says_what_to_do, source};
 
 /// One thing that can happen to a fleet.
 #[derive(Debug, Clone)]
@@ -185,7 +185,8 @@ proptest! {
             prop_assert!(length <= 1_000 + text.len() * (yaml::EXPANSION + 1) * 8);
         }
         let files = [("f.yaml".to_owned(), text.as_bytes().into())].into();
-        load_fleet(&SourceTree { files, ..SourceTree::default() }, &Default::default());
+        let load = load_fleet(&SourceTree { files, ..SourceTree::default() }, &Default::default());
+        load.notes.iter().for_each(says_what_to_do);
     }
 
     /// A pattern matches what begins with it, and a literal only itself.

@@ -10,6 +10,7 @@ use rimward_hub::core::model::{LeftOut, Policy, SourceId, SourceTree};
 use rimward_hub::core::note::Note;
 use rimward_hub::core::plan::{Origin, PlanInputs, PlanOutput, RenderCache, plan};
 use rimward_proto::bundle::BundleIndex;
+use rimward_proto::object::is_kind;
 use rimward_proto::plan::{Plan, PlanBundle};
 use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
 
@@ -146,7 +147,9 @@ impl World {
         self.origins = output.origins.clone();
         self.stored.extend(output.content.clone());
         self.check_content();
-        Step { output, notes: load.notes, before }
+        let step = Step { output, notes: load.notes, before };
+        step.all_notes().iter().for_each(says_what_to_do);
+        step
     }
 
     fn plan(&mut self, policy: &Policy, trees: &BTreeMap<SourceId, Arc<SourceTree>>) -> PlanOutput {
@@ -288,8 +291,8 @@ impl World {
                 assert_eq!(Digest::of(&self.stored[&entry.sha256]), entry.sha256);
                 let namespace = &entry.key.namespace;
                 let own = bundle.namespaces.iter().any(|pattern| matches_namespace(pattern, namespace));
-                let kind = entry.key.group_kind();
-                let platform = bundle.allow.iter().any(|allowed| *allowed == "*" || *allowed == kind);
+                let (group, kind) = (&entry.key.group, &entry.key.kind);
+                let platform = bundle.allow.iter().any(|allowed| is_kind(allowed, group, kind));
                 assert!(own || (platform && namespace.is_empty()), "{}", entry.key);
             }
         }
@@ -308,6 +311,11 @@ impl World {
 pub fn two_sources() -> String {
     let two = "  - {name: more, git: {url: https://git.example/more.git}}\n  clusters: {}";
     FLEET.replace("  clusters: {}", two)
+}
+
+/// A note that says what is wrong says what to do.
+pub fn says_what_to_do(note: &Note) {
+    assert!(!note.help.trim().is_empty(), "no help: {note:?}");
 }
 
 /// The result of a step.

@@ -46,6 +46,9 @@ async fn filters_narrow_and_unknown_ones_are_refused() {
         "/clusters?continue=%21",
         "/events?watch=maybe",
         "/status?x=1",
+        "/fleet/commits/xyz?within=9f2c1ab0000000000000000000000000000000aa",
+        "/fleet/commits/9f2c1ab?within=9f2c1ab",
+        "/fleet/commits/9f2c1ab?within=9f2c1ab0000000000000000000000000000000aa&x=1",
     ] {
         assert_eq!(server.get(path).await.0, StatusCode::BAD_REQUEST, "{path}");
     }

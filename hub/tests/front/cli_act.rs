@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
 use rimward_proto::report::State;
 
-use crate::cli_hub::{LiveHub, SOON, says, token};
+use crate::cli_hub::{LiveHub, SKIPPED, SOON, says, token};
 use crate::fixture::*;
 
 const NEWER: &str = "abcdef1000000000000000000000000000000000";
@@ -52,6 +52,8 @@ async fn wait_for_a_commit_takes_that_one_or_a_newer_one() {
     });
     let behind = hub.run(&["wait", reference, "--commit", NEWER, "--timeout", "1s"]).await;
     assert_eq!(behind.code, 3, "its App is still decided on the older one: {behind:?}");
+    let behind = hub.run(&["wait", reference, "--commit", SKIPPED, "--timeout", "1s"]).await;
+    assert_eq!(behind.code, 3, "and so it is with what the newer one brought along: {behind:?}");
     let source = ["wait", "source/payments/apps", "--commit", NEWER, "--timeout", "1s"];
     let read = hub.run(&source).await;
     assert_eq!(read.code, 3, "read is not planned: {read:?}");
@@ -61,6 +63,12 @@ async fn wait_for_a_commit_takes_that_one_or_a_newer_one() {
         Arc::make_mut(&mut world.decided).apps.get_mut(&web()).unwrap().commit = NEWER.into();
     });
     assert_eq!(hub.run(&source).await.code, 0);
+    for reference in [reference, "source/payments/apps"] {
+        let ran = hub.run(&["wait", reference, "--commit", SKIPPED]).await;
+        assert_eq!(ran.code, 0, "it is in the newer one's history: {ran:?}");
+        let other = hub.run(&["wait", reference, "--commit", "0ddba11", "--timeout", "1s"]).await;
+        assert_eq!(other.code, 3, "{other:?}");
+    }
     for commit in [NEWER, COMMIT] {
         let ran = hub.run(&["wait", reference, "--commit", commit]).await;
         assert_eq!(ran.code, 0, "{commit}: {ran:?}");

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rimward_hub::core::status::app::AppView;
 use rimward_hub::core::status::cluster::ClusterView;
 use rimward_hub::core::status::is_camel_case;
+use rimward_hub::core::status::overview::Overview;
 use rimward_hub::core::world::World;
 use rimward_proto::Digest;
 use rimward_proto::report::State;
@@ -104,7 +105,7 @@ proptest! {
             && broken.state == State::Ready;
         let status = ClusterView::new(&world, &cluster("eu-1"), now()).unwrap().status();
         prop_assert_eq!(status.state == State::Ready, all_holds, "{:?}", status);
-        let app = AppView::new(&world, &web(), now());
+        let app = AppView::new(&Overview::new(&world, now()), &web());
         prop_assert_eq!(app.status(now()).state == State::Ready, all_holds);
         prop_assert_eq!(app.clusters.total, 2);
         prop_assert!(app.clusters.ready <= app.clusters.updated, "{:?}", app.clusters);

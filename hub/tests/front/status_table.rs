@@ -8,6 +8,7 @@ use rimward_hub::core::note::Severity;
 use rimward_hub::core::status::app::AppView;
 use rimward_hub::core::status::cluster::ClusterView;
 use rimward_hub::core::status::drift::Standing;
+use rimward_hub::core::status::overview::Overview;
 use rimward_hub::core::status::{self, Status, is_camel_case, tenant};
 use rimward_hub::core::world::{ClusterStatus, Decided, HubHold, Published, World};
 use rimward_proto::Digest;
@@ -25,7 +26,7 @@ fn cluster_status(world: &World) -> Status {
 }
 
 fn app_status(world: &World) -> Status {
-    AppView::new(world, &web(), now()).status(now())
+    AppView::new(&Overview::new(world, now()), &web()).status(now())
 }
 
 fn eu(world: &mut World) -> &mut ClusterStatus {
@@ -187,9 +188,10 @@ fn an_offline_cluster_keeps_its_last_counts_and_its_drift_is_unknown() {
     assert_eq!((count.ready, count.total), (1, 1));
     assert_eq!((standing.on(&view("eu-1")), standing.on(&view("us-1"))), (Some(0), None));
     let both = [cluster("eu-1"), cluster("us-1")];
-    assert_eq!(standing.of_app(&world, &web(), &both, now()), None);
-    assert_eq!(standing.of_app(&world, &web(), &both[..1], now()), Some(0));
-    let app = AppView::new(&world, &web(), now());
+    let overview = Overview::new(&world, now());
+    assert_eq!(standing.of_app(&overview, &web(), &both), None);
+    assert_eq!(standing.of_app(&overview, &web(), &both[..1]), Some(0));
+    let app = AppView::new(&overview, &web());
     assert_eq!((app.clusters.ready, app.clusters.offline, app.clusters.total), (1, 1, 2));
     assert_eq!(app.status(now()).state, State::Offline);
     assert!(app.status(now()).message.contains("1 of 2 clusters: us-1"), "{:?}", app.status(now()));
@@ -250,7 +252,7 @@ fn a_tombstone_shows_until_it_is_cleared() {
         known.cleared = vec![web()];
     }
     assert_eq!(cluster_status(&world).state, State::Ready);
-    assert!(status::app::ids(&world).is_empty());
+    assert!(status::app::ids(&Overview::new(&world, now())).is_empty());
 }
 
 #[test]
@@ -294,7 +296,10 @@ fn a_source_that_cannot_be_read_is_never_ready() {
 #[test]
 fn a_tenant_shows_the_worst_of_its_parts() {
     let mut world = world(now());
-    let summary = |world: &World| tenant::summary(world, &status::app::ids(world), &web().tenant, now());
+    let summary = |world: &World| {
+        let overview = Overview::new(world, now());
+        tenant::summary(&overview, &status::app::ids(&overview), &web().tenant)
+    };
     let well = summary(&world);
     assert_eq!(
         (well.status.state, well.sources, well.apps, well.ready, well.clusters),
@@ -306,6 +311,24 @@ fn a_tenant_shows_the_worst_of_its_parts() {
     assert_eq!((status.state, status.reason.as_str()), (State::Offline, "NoStream"));
     // A tenant whose document is gone but whose Apps still run is still listed.
     Arc::make_mut(world.policy.as_mut().unwrap()).tenants.clear();
-    assert_eq!(tenant::names(&world, &status::app::ids(&world)).len(), 1);
+    assert_eq!(tenant::names(&world, &status::app::ids(&Overview::new(&world, now()))).len(), 1);
     assert!(!world.sources.is_empty() && world.sources.contains_key(&SourceId::Fleet));
+}
+
+#[test]
+fn a_listing_costs_what_its_apps_run_on() {
+    let mut world = world(now());
+    let (known, of_one) = (eu(&mut world).clone(), world.decided.apps[&web()].clone());
+    for n in 0..1_000 {
+        let name = cluster(&format!("c-{n:04}"));
+        world.clusters.insert(name.clone(), known.clone());
+        let mut decision = of_one.clone();
+        decision.clusters = vec![name];
+        decided(&mut world).apps.insert(format!("payments/a-{n:04}").parse().unwrap(), decision);
+    }
+    let overview = Overview::new(&world, now());
+    let ids = status::app::ids(&overview);
+    assert_eq!(ids.len(), 1_001);
+    let on: usize = ids.iter().map(|id| AppView::new(&overview, id).on.len()).sum();
+    assert_eq!((on, overview.looked()), (1_002, 1_002), "not each App on each cluster");
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::support::{Hub, Identity, code, csr, uid};
 use rcgen::{KeyPair, SigningKey};
 use rimward_hub::core::status::cluster::ClusterView;
+use rimward_proto::convert;
 use rimward_proto::report::State;
+use rimward_proto::wire::content_client::ContentClient;
 use rimward_proto::wire::enrolment_client::EnrolmentClient;
 use rimward_proto::wire::{IdentityResponse, RenewRequest};
 use rimward_proto::{ClusterName, Digest};
@@ -29,6 +31,12 @@ async fn renew(
     let signature = identity.key.sign(&message).unwrap();
     let request = RenewRequest { certificate: identity.chain[0].to_vec(), csr, counter, signature };
     EnrolmentClient::new(hub.channel(None).await).renew(request).await.map(tonic::Response::into_inner)
+}
+
+/// Asks for nothing, as that identity.
+async fn connect(hub: &Hub, identity: &Identity) -> Result<(), Status> {
+    let mut client = ContentClient::new(hub.channel(Some(identity)).await);
+    client.fetch(convert::fetch_to_wire(&[])).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,6 +118,24 @@ async fn renewal_proves_possession_repeats_lost_replies_and_locks_clones() {
     hub.enroll(&replace, "eu-1", &uid("eu-1"), &key()).await.unwrap();
     assert!(hub.state.enrolments.get(&cluster).unwrap().locked.is_none());
     assert!(hub.state.look(|world| world.clusters[&cluster].locked.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_before_lets_in_until_the_new_one_was_used() {
+    let (hub, home) = Hub::start().await;
+    let old = hub.spoke("eu-1").await;
+    let new = key();
+    let renewed = Identity::new(&renew(&hub, &old, &new, 1).await.unwrap(), new);
+    assert_eq!(code(connect(&hub, &old).await), Code::Ok, "the new one may be lost on its way");
+    assert_eq!(code(connect(&hub, &renewed).await), Code::Ok);
+    assert_eq!(code(connect(&hub, &old).await), Code::PermissionDenied, "a copy of the old key is of no use");
+    assert_eq!(code(connect(&hub, &renewed).await), Code::Ok);
+    hub.stop().await;
+    let hub = Hub::start_in(&home).await;
+    assert_eq!(code(connect(&hub, &old).await), Code::PermissionDenied, "nor after a restart");
+    // A clone of the old disk is still told by its renewal.
+    assert_eq!(code(renew(&hub, &old, &key(), 1).await), Code::FailedPrecondition);
+    assert!(hub.state.enrolments.get(&ClusterName::new("eu-1").unwrap()).unwrap().locked.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

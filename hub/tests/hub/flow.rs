@@ -19,6 +19,7 @@ const APP: &str = "apiVersion: rimward.dev/v1alpha1\nkind: App\nmetadata: {name:
 
 struct Rig {
     server: GitServer,
+    fleet: GitRepo,
     apps: GitRepo,
     home: Home,
 }
@@ -39,7 +40,7 @@ impl Rig {
             .unwrap();
         let home = Home::new(fleet.url());
         assert_eq!(home.init().unwrap(), Outcome::Made);
-        Self { server, apps, home }
+        Self { server, fleet, apps, home }
     }
 }
 
@@ -196,6 +197,71 @@ async fn what_cannot_be_published_is_shown_and_tried_again() {
     };
     tokio::time::timeout(SOON, settled).await.unwrap();
     assert_eq!(source(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_stops_no_other_source() {
+    let rig = Rig::new();
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hung.local_addr().unwrap();
+    let sources: Vec<String> =
+        (0..40).map(|n| format!("{{name: s{n}, git: {{url: 'http://{address}/{n}.git'}}}}")).collect();
+    let documents = format!(
+        "apiVersion: rimward.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: hung}}\nspec:\n  sources: [{}]\n  \
+         clusters: {{}}\n  namespaces: [hung]\n",
+        sources.join(", ")
+    );
+    rig.fleet.commit(&[("hung.yaml", Some(&documents))], "hung").unwrap();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![SourceId::Fleet]).await.unwrap();
+    let waiting = || hub.state.look(|world| world.sources.len() == 42);
+    assert!(waiting(), "all of them are to be looked at");
+    reconcile(&handle, vec![apps()]).await.unwrap();
+    assert!(object(&hub).contains(r#""x":"1""#));
+    reconcile(&handle, vec![SourceId::Fleet]).await.unwrap();
+    hub.stop.cancel();
+    drop(hung);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_newer_one_overtook_is_found_in_its_history() {
+    let rig = Rig::new();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    let first = rig.apps.head().unwrap();
+    rig.apps.commit(&[("web/cm.yaml", Some(&config_map("2")))], "skipped").unwrap();
+    let skipped = rig.apps.head().unwrap();
+    rig.apps.commit(&[("web/cm.yaml", Some(&config_map("3")))], "newest").unwrap();
+    let newest = rig.apps.head().unwrap();
+    reconcile(&handle, vec![apps()]).await.unwrap();
+    let contains = |source: SourceId, commit: &str, within: &str| {
+        let (commit, within) = (commit.to_owned(), within.to_owned());
+        handle.ask(move |reply| Action::Contains { source, commit, within, reply })
+    };
+    for (commit, within, wanted) in [
+        (skipped.as_str(), &newest, Some(true)),
+        (&skipped[..7], &newest, Some(true)),
+        (&newest, &newest, Some(true)),
+        (&first, &newest, Some(true)),
+        (&newest, &first, Some(false)),
+        (&skipped, &first, Some(false)),
+        (&"e".repeat(40), &newest, Some(false)),
+        (&skipped, &"e".repeat(40), None),
+    ] {
+        assert_eq!(contains(apps(), commit, within).await.unwrap(), wanted, "{commit} in {within}");
+    }
+    assert!(
+        contains(SourceId::Fleet, &rig.fleet.head().unwrap(), &rig.fleet.head().unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+    );
+    let unknown = contains(SourceId::try_from("payments/none".to_owned()).unwrap(), &first, &first).await;
+    assert!(matches!(unknown, Err(ActionError::NotFound(_))));
 }
 
 #[test]

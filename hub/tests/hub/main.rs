@@ -6,3 +6,4 @@ mod flow;
 mod session;
 mod sources;
 mod support;
+mod untrusted;

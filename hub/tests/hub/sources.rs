@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rimward_e2e::git::{Access, GitRepo, GitServer, Kind, Scheme};
 use rimward_hub::core::model::{GitRef, GitSpec, LeftOut, SourceId};
-use rimward_hub::source::{Found, Look, Mirrors, Snapshot, SourceError};
+use rimward_hub::source::{Found, Look, Mirrors, Patience, Snapshot, SourceError};
 
 const YAML: &str = "kind: ConfigMap\n";
 
@@ -245,6 +245,58 @@ fn what_is_left_out_is_told_from_what_is_absent() {
     let below = GitSpec { path: "a".into(), ..spec(&repo) };
     let below = rig.new_snapshot(&below, None).tree.left_out.clone();
     assert_eq!(below, wanted("", LeftOut::Link), "a folder outside of the source is not read");
+}
+
+#[test]
+fn a_branch_that_is_gone_is_not_in_the_way_of_one_below_its_name() {
+    let rig = Rig::new(Scheme::Http);
+    let repo = rig.repo(Access::Open);
+    let push = |args: &[&str]| repo.git(&[&["push", "--quiet", "origin"], args].concat()).unwrap();
+    let branch = |name: &str| GitSpec { reference: GitRef::Branch(name.into()), ..spec(&repo) };
+    for (name, gone) in [("a", ""), ("a/b", "a"), ("a/b/c", "a/b"), ("a", "a/b/c")] {
+        if !gone.is_empty() {
+            push(&["--delete", gone]);
+        }
+        repo.commit(&[("a/one.yaml", Some(&format!("name: {name} after {gone}\n")))], "next").unwrap();
+        push(&[&format!("HEAD:refs/heads/{name}")]);
+        let found = rig.new_snapshot(&branch(name), None);
+        assert_eq!(found.tree.commit, repo.head().unwrap(), "{name} after {gone}");
+    }
+}
+
+/// A server that takes connections and sends `byte`, if any, every 50 ms; with its address.
+fn hung(byte: Option<u8>) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        listener.set_nonblocking(true).unwrap();
+        loop {
+            open.extend(listener.accept().ok());
+            for (stream, _) in &mut open {
+                // Whoever has gone is as good as here.
+                let _ = byte.map(|byte| std::io::Write::write(stream, &[byte]));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_server_that_hangs_or_trickles_is_given_up() {
+    use std::time::{Duration, Instant};
+    let rig = Rig::new(Scheme::Http);
+    for (byte, idle) in [(None, Duration::from_millis(200)), (Some(b'H'), Duration::from_secs(60))] {
+        let patience = Patience { idle, whole: Duration::from_millis(700) };
+        let mirrors = mirrors(rig.folder.path()).with_patience(patience);
+        let reference = GitRef::Branch("main".into());
+        let git = GitSpec { url: hung(byte) + "/apps.git", reference, path: ".".into(), credentials: None };
+        let begun = Instant::now();
+        let error = mirrors.look(Look { id: &SourceId::Fleet, git: &git, held: None }).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert_eq!(error.note().code, "RW2001", "{error}");
+    }
 }
 
 #[test]

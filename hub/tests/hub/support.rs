@@ -150,7 +150,7 @@ impl Hub {
         let (head, assignments, tree, plans) = (next.head, next.assignments, next.tree, next.plans);
         let published = Arc::new(Published { head, envelope, roots, assignments, tree, plans });
         self.state.update(|world| world.published = Some(published.clone()));
-        self.state.published.send_replace(Some(published));
+        self.state.offer(published);
     }
 
     /// A channel that shows `identity`, if any.

@@ -140,7 +140,7 @@ impl State {
                 (managed.prune, managed.must) = (Prune::Keep, Must::Look);
             }
             if want.is_none() && managed.want.is_some() {
-                (managed.must, managed.prune) = (Must::Nothing, Prune::Keep);
+                (managed.must, managed.prune, managed.counted) = (Must::Nothing, Prune::Keep, false);
                 managed.problem = None;
             }
             managed.want = want;

@@ -1,7 +1,7 @@
 //! What happened, as the edge tells it. Events complete effects or come from
 //! the outside; they carry facts, never decisions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rimward_proto::head::Floor;
 use rimward_proto::plan::PlanBundle;
@@ -144,6 +144,8 @@ pub struct Live {
 pub struct TenantReady {
     /// Namespaces of `used` that do not exist.
     pub missing: BTreeSet<String>,
+    /// Namespaces in which it could not be made ready, and why; the others can be used.
+    pub broken: BTreeMap<String, ApiError>,
 }
 
 /// Everything the core begins with. Nothing of it needs the hub.

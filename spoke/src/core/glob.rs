@@ -1,6 +1,8 @@
 //! The one pattern language of scopes and ceilings: an exact text, or a prefix
 //! followed by one trailing `*`.
 
+pub use rimward_proto::object::is_kind;
+
 /// True if `pattern` matches `text`.
 pub fn matches(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -21,11 +23,6 @@ pub fn covers(outer: &[String], inner: &str) -> bool {
         (None, Some(_)) => false,
         (_, None) => matches(pattern, inner),
     })
-}
-
-/// True if `pattern` (`Kind.group`, a bare `Kind` for any group, or `*`) means this kind.
-pub fn is_kind(pattern: &str, group: &str, kind: &str) -> bool {
-    pattern == "*" || pattern == kind || pattern == rimward_proto::object::group_kind(group, kind)
 }
 
 #[cfg(test)]

@@ -89,11 +89,13 @@ pub struct Spent {
 const DAY_HOURS: i64 = 24;
 
 impl Ledger {
-    /// Counts one deletion in the hour of `now` and forgets what is older than a day.
-    pub fn count_deletion(&mut self, now: Timestamp) {
+    /// Counts deletions that may be made from now on in the hour of `now`, and forgets what is older than a day.
+    pub fn count_deletions(&mut self, count: u64, now: Timestamp) {
         let hour = hour_of(now);
         self.hours.retain(|&at, _| at > hour - DAY_HOURS && at <= hour);
-        *self.hours.entry(hour).or_default() += 1;
+        if count > 0 {
+            *self.hours.entry(hour).or_default() += count;
+        }
     }
 
     /// Deletions in the last 24 hours, to the hour.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::PlanBundle;
 use rimward_proto::report::{DriftReport, DriftType, FieldDrift};
@@ -24,6 +24,10 @@ use super::replace::Stuck;
 pub const REPAIR_BURST: u32 = 60;
 /// Seconds until one more repair is allowed: what a fight costs in the long run, a write in ten seconds.
 pub const REPAIR_SECONDS: i64 = 10;
+
+/// How long later waves of a prune wait for one object to be gone: longer than an operator needs to undo what it made
+/// (a load balancer, a volume), and not for ever, because one that never ends would keep everybody else's rest.
+pub const PRUNE_PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// One App of the plan in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +164,20 @@ pub enum Prune {
     Controlled,
     /// May be deleted, with this resourceVersion.
     Delete(String),
-    /// Deletion was taken; to be confirmed.
-    Confirm,
+    /// Deletion was taken, or was found under way, at that time; to be confirmed.
+    Confirm(Timestamp),
+}
+
+impl Prune {
+    /// True while what is pruned later waits for this to be gone: what ends an object may be what is pruned next, such as
+    /// the operator that takes a custom resource's finalizer away.
+    pub fn is_awaited(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Delete(_) => true,
+            Self::Confirm(since) => now.duration_since(*since) < PRUNE_PATIENCE,
+            Self::Keep | Self::Probe | Self::Found(_) | Self::Controlled => false,
+        }
+    }
 }
 
 /// Why an object is not as it should be.
@@ -262,6 +278,8 @@ pub struct Managed {
     pub task: Task,
     /// See [`Prune`].
     pub prune: Prune,
+    /// Its deletion was let go and counted for the day, whatever became of it.
+    pub counted: bool,
     /// Why it is not as it should be.
     pub problem: Option<Problem>,
     /// Failures in a row.
@@ -309,7 +327,6 @@ impl Managed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::SignedDuration;
 
     #[test]
     fn repairs_run_out_and_come_back() {

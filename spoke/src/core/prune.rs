@@ -153,11 +153,11 @@ impl State {
                 Some(Problem { reason: "ControllerOwned", message: message.into(), passing: false });
             Prune::Controlled
         } else if live.fingerprint.deleting {
-            Prune::Confirm
+            Prune::Confirm(now)
         } else {
             Prune::Found(live.resource_version)
         };
-        if managed.prune == Prune::Confirm {
+        if matches!(managed.prune, Prune::Confirm(_)) {
             self.still_there(key, now);
         }
     }
@@ -165,15 +165,12 @@ impl State {
     /// A delete was answered.
     pub(crate) fn deleted(&mut self, key: &ObjectKey, result: Result<(), ApiError>, now: Timestamp) {
         let kind = result.as_ref().err().map(|error| error.kind);
-        if result.is_ok() {
-            self.ledger.count_deletion(now);
-        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         if managed.want.is_some() {
             return;
         }
         match result {
-            Ok(()) => (managed.prune, managed.problem, managed.fails) = (Prune::Confirm, None, 0),
+            Ok(()) => (managed.prune, managed.problem, managed.fails) = (Prune::Confirm(now), None, 0),
             Err(error) => {
                 // Somebody wrote between our read and our delete: read again.
                 managed.prune = Prune::Probe;
@@ -210,6 +207,8 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         managed.problem = Some(Problem::passing("Terminating", "deleted; its finalizers are not done"));
+        // Those that come after it do not wait for ever.
+        self.settle |= !managed.prune.is_awaited(now);
         let until = now + backoff(FAST_FIRST, FAST_MAX, managed.fails);
         self.wait(key, until);
     }

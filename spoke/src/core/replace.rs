@@ -14,7 +14,7 @@ use super::depends;
 use super::effect::Overlay;
 use super::errors::{ApiError, ErrorKind};
 use super::lanes::Place;
-use super::managed::{Managed, Must, Problem, Prune, Step, Task, Want};
+use super::managed::{Managed, Must, Problem, Step, Task, Want};
 use super::observed::Observed;
 use super::order::apply_rank;
 use super::prune::Fate;
@@ -120,12 +120,11 @@ impl State {
         if self.ledger.spent.deletes >= deletion.max_per_plan {
             return Err("the delete budget of the plan is used up");
         }
-        let under_way = |managed: &&Managed| matches!(managed.prune, Prune::Delete(_)) || granted(managed);
-        let under_way = self.objects.values().filter(under_way).count() as u64;
-        if self.ledger.deleted_in_a_day(now).saturating_add(under_way) >= self.settings.deletes_per_day {
+        if self.ledger.deleted_in_a_day(now) >= self.settings.deletes_per_day {
             return Err("ceilings.deletesPerDay is reached");
         }
         self.ledger.spent.deletes += 1;
+        self.ledger.count_deletions(1, now);
         self.ledger_writer.change();
         let written_first = self.ledger_writer.wanted;
         if let Some(active) = &mut self.active {
@@ -148,8 +147,7 @@ impl State {
                 "its watch fails; nothing is replaced blindly",
             ));
         }
-        let ahead = self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger);
-        if !ahead {
+        if !self.is_ahead() {
             return Next::Blocked;
         }
         Next::Go(Step::Replace, Place { app: Some(want.bundle.id.clone()), rank: apply_rank(key) })
@@ -157,9 +155,6 @@ impl State {
 
     /// The deletion was answered: what is there now is looked at either way.
     pub(crate) fn replaced(&mut self, key: &ObjectKey, result: Result<(), ApiError>, now: Timestamp) {
-        if result.is_ok() {
-            self.ledger.count_deletion(now);
-        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         if managed.want.is_none() {
             // A plan that does not want it any more sees to what is left of it.

@@ -52,13 +52,12 @@ impl State {
 
     /// True when no object request is queued or in flight, and the ledger is far enough ahead for the plan.
     fn is_quiet(&self) -> bool {
-        let ahead = self.active.as_ref().is_none_or(|active| self.ledger_writer.durable >= active.ledger);
-        ahead && self.queue.is_empty() && self.queue.flying() == 0
+        (self.active.is_none() || self.is_ahead()) && self.queue.is_empty() && self.queue.flying() == 0
     }
 
     /// The ledger is written ahead of a plan, and once more when it is quiet again.
     pub(crate) fn advance_ledger(&mut self, now: Timestamp) {
-        let behind = self.active.as_ref().is_some_and(|active| self.ledger_writer.durable < active.ledger);
+        let behind = self.active.is_some() && !self.is_ahead();
         if (behind || self.is_quiet()) && self.ledger_writer.is_due(now) {
             self.ledger_writer.start();
             let ledger = Box::new(self.ledger.clone());
@@ -121,8 +120,7 @@ impl State {
             (Flight::Plan, Outcome::Written(result)) => self.noted(Flight::Plan, result, now),
             (Flight::Baselines, Outcome::Written(result)) => self.noted(Flight::Baselines, result, now),
             (Flight::Ledger, Outcome::Written(result)) => {
-                let behind =
-                    self.active.as_ref().is_some_and(|active| self.ledger_writer.durable < active.ledger);
+                let behind = self.active.is_some() && !self.is_ahead();
                 self.noted(Flight::Ledger, result, now);
                 self.settle = true;
                 if behind {

@@ -36,7 +36,7 @@ pub(crate) struct Active {
     pub bundles: BTreeMap<AppId, Arc<ActiveBundle>>,
     /// Objects that two Apps want: the second one does not get it.
     pub clashes: BTreeMap<AppId, Vec<(ObjectKey, AppId)>>,
-    /// The ledger generation that must be durable before anything is applied.
+    /// The ledger generation that must be durable before anything is applied or deleted.
     pub ledger: u64,
     /// `Applied` was said.
     pub applied: bool,

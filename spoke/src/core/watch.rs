@@ -183,7 +183,7 @@ impl State {
             }
             Prune::Found(_) | Prune::Controlled => managed.prune = Prune::Probe,
             Prune::Keep => self.settle = true,
-            Prune::Probe | Prune::Delete(_) | Prune::Confirm => {}
+            Prune::Probe | Prune::Delete(_) | Prune::Confirm(_) => {}
         }
         self.mark(key);
         self.kick(key, now);

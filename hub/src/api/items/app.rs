@@ -1,6 +1,5 @@
 //! An App as the API shows it.
 
-use jiff::Timestamp;
 use rimward_proto::Digest;
 use serde::Serialize;
 
@@ -8,7 +7,7 @@ use super::Core;
 use crate::core::model::SourceId;
 use crate::core::status::app::{AppClusters, AppView};
 use crate::core::status::drift::Standing;
-use crate::core::world::World;
+use crate::core::status::overview::Overview;
 
 /// One App.
 #[derive(Debug, Serialize)]
@@ -47,10 +46,10 @@ pub fn source_name(id: &SourceId) -> String {
 
 impl AppItem {
     /// The item of one App.
-    pub fn new(world: &World, view: &AppView<'_>, drift: &Standing, now: Timestamp) -> Self {
+    pub fn new(overview: &Overview<'_>, view: &AppView<'_>, drift: &Standing) -> Self {
         let AppClusters { total, updated, ready, waiting, failed, offline } = view.clusters;
         Self {
-            core: Core::new(&view.id.app, view.status(now)),
+            core: Core::new(&view.id.app, view.status(overview.now)),
             tenant: view.id.tenant.to_string(),
             source: view.decision.map(|decision| source_name(&decision.source)),
             path: view.decision.map(|decision| decision.path.clone()),
@@ -58,7 +57,7 @@ impl AppItem {
             revision: view.decision.and_then(|decision| decision.bundle),
             pinned: false,
             rollout: None,
-            drift: drift.of_app(world, &view.id, view.on.keys(), now),
+            drift: drift.of_app(overview, &view.id, view.on.keys()),
             clusters: Clusters { total, updated, ready, waiting, failed, offline },
         }
     }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use rimward_proto::{AppId, TenantName};
 use serde::Serialize;
 
 use super::Core;
+use crate::core::status::overview::Overview;
 use crate::core::status::tenant;
-use crate::core::world::World;
 
 /// One tenant.
 #[derive(Debug, Serialize)]
@@ -30,9 +29,9 @@ struct Apps {
 
 impl TenantItem {
     /// The item of one tenant.
-    pub fn new(world: &World, ids: &BTreeSet<AppId>, name: &TenantName, now: Timestamp) -> Self {
-        let summary = tenant::summary(world, ids, name, now);
-        let document = world.policy.as_ref().and_then(|policy| policy.tenants.get(name));
+    pub fn new(overview: &Overview<'_>, ids: &BTreeSet<AppId>, name: &TenantName) -> Self {
+        let summary = tenant::summary(overview, ids, name);
+        let document = overview.world.policy.as_ref().and_then(|policy| policy.tenants.get(name));
         Self {
             core: Core::new(name, summary.status),
             namespaces: document.map(|tenant| tenant.namespaces.clone()).unwrap_or_default(),

@@ -33,35 +33,43 @@ pub async fn cluster(State(shared): State<Shared>, Path(cluster): Path<String>) 
 
 /// `GET /tenants/{tenant}`.
 pub async fn tenant(State(shared): State<Shared>, Path(tenant): Path<String>) -> One<TenantItem> {
-    let (now, world) = (Timestamp::now(), shared.world());
-    let name = known_tenant(&world, &tenant)?;
+    shared.look(move |world, now| describe_tenant(&Overview::new(world, now), tenant)).await
+}
+
+fn describe_tenant(overview: &Overview<'_>, tenant: String) -> One<TenantItem> {
+    let world = overview.world;
+    let name = known_tenant(overview, &tenant)?;
     let document = world.policy.as_ref().and_then(|policy| policy.tenants.get(&name));
-    let notes = document.map(|tenant| about_file(&world, &SourceId::Fleet, &tenant.at.file));
+    let notes = document.map(|tenant| about_file(world, &SourceId::Fleet, &tenant.at.file));
     let query = Query { tenant: Some(tenant), ..Query::default() };
-    let ids = app::ids(&world);
-    let reports = ids.iter().filter(|id| id.tenant == name).flat_map(|id| app_reports(&world, id));
-    let about = about(&world, notes.unwrap_or_default(), &query, reports.collect(), now);
-    Ok(Json(Described::new("Tenant", TenantItem::new(&world, &ids, &name, now), about)))
+    let ids = app::ids(overview);
+    let reports = ids.iter().filter(|id| id.tenant == name).flat_map(|id| app_reports(world, id));
+    let about = about(world, notes.unwrap_or_default(), &query, reports.collect(), overview.now);
+    Ok(Json(Described::new("Tenant", TenantItem::new(overview, &ids, &name), about)))
 }
 
 /// `GET /tenants/{tenant}/apps/{app}`.
 pub async fn app(State(shared): State<Shared>, Path((tenant, app)): Path<(String, String)>) -> One<AppItem> {
-    let (now, world) = (Timestamp::now(), shared.world());
+    shared.look(move |world, now| describe_app(&Overview::new(world, now), tenant, app)).await
+}
+
+fn describe_app(overview: &Overview<'_>, tenant: String, app: String) -> One<AppItem> {
+    let world = overview.world;
     let id = app_id(&tenant, &app)?;
-    if !app::ids(&world).contains(&id) {
+    if !app::ids(overview).contains(&id) {
         return Err(Problem::not_found(format!("app/{id}")));
     }
-    let view = AppView::new(&world, &id, now);
+    let view = AppView::new(overview, &id);
     let mut notes: Vec<Note> =
         view.decision.and_then(|decision| decision.blocked.clone()).into_iter().collect();
     if let Some(document) = world.apps.get(&id) {
-        notes.extend(about_folder(&world, &document.source, &document.root));
+        notes.extend(about_folder(world, &document.source, &document.root));
     }
     notes.sort();
     notes.dedup();
     let query = Query { tenant: Some(tenant), app: Some(app), ..Query::default() };
-    let item = AppItem::new(&world, &view, &Standing::of(&world), now);
-    let about = about(&world, notes, &query, app_reports(&world, &id).collect(), now);
+    let item = AppItem::new(overview, &view, &Standing::of(world));
+    let about = about(world, notes, &query, app_reports(world, &id).collect(), overview.now);
     Ok(Json(Described::new("App", item, about)))
 }
 

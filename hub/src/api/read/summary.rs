@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::api::About;
 use crate::api::items::{API_VERSION, Core};
 use crate::core::status::{self, Status, source as source_status};
 use crate::core::world::{Task, Trouble};
@@ -68,38 +69,42 @@ impl Counts {
 /// `GET /status`.
 pub async fn status(State(shared): State<Shared>, Pairs(raw): Raw) -> Result<Json<Summary>, Problem> {
     Query::parse(raw, &[])?;
-    let (now, world) = (Timestamp::now(), shared.world());
-    let (about, drift) = (&shared.about, Standing::of(&world));
-    let ids = app::ids(&world);
-    let clusters: Vec<ClusterView<'_>> =
-        world.clusters.keys().filter_map(|name| ClusterView::new(&world, name, now)).collect();
+    let about = shared.about.clone();
+    shared.look(move |world, now| Ok(Json(summary(&Overview::new(world, now), &about)))).await
+}
+
+fn summary(overview: &Overview<'_>, about: &About) -> Summary {
+    let (world, now) = (overview.world, overview.now);
+    let drift = Standing::of(world);
+    let ids = app::ids(overview);
+    let clusters: Vec<&ClusterView<'_>> = overview.clusters().collect();
     let cluster_states: Vec<_> =
         clusters.iter().map(|view| (format!("cluster/{}", view.name), view.status())).collect();
     let apps: Vec<_> =
-        ids.iter().map(|id| (format!("app/{id}"), AppView::new(&world, id, now).status(now))).collect();
+        ids.iter().map(|id| (format!("app/{id}"), AppView::new(overview, id).status(now))).collect();
     let sources = world.sources.iter().map(|(id, known)| {
         let notes = world.decided.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note);
         (format!("source/{id}"), source_status::status(known, notes, now))
     });
     let sources: Vec<_> = sources.collect();
     // First, because what is wrong with the hub is behind much else.
-    let hub = ("hub".to_owned(), status::hub(&world, now));
+    let hub = ("hub".to_owned(), status::hub(world, now));
     let failing = (!world.troubles.is_empty()).then_some(&hub);
     let parts = failing.into_iter().chain(&cluster_states).chain(&apps).chain(&sources);
     let whole = status::worst("parts", parts.map(|(name, status)| (name.as_str(), status)));
     let empty = || Status::not(rimward_proto::report::State::Pending, "Empty", "nothing is known yet", now);
-    Ok(Json(Summary {
+    Summary {
         api_version: API_VERSION,
         kind: "Status",
-        core: Core::new(fleet_name(&world), whole.unwrap_or_else(empty)),
+        core: Core::new(fleet_name(world), whole.unwrap_or_else(empty)),
         version: env!("CARGO_PKG_VERSION"),
         trust_domain: about.trust_domain.clone(),
         address: about.address.clone(),
         clusters: Counts::of(&cluster_states),
         apps: Counts::of(&apps),
         sources: Counts::of(&sources),
-        tenants: crate::core::status::tenant::names(&world, &ids).len() as u64,
-        holds: HoldItem::all(&world, now).len() as u64,
+        tenants: crate::core::status::tenant::names(world, &ids).len() as u64,
+        holds: HoldItem::all(world, now).len() as u64,
         drift: clusters.iter().filter_map(|view| drift.on(view)).sum(),
         publication: world.published.as_ref().map(|published| Publication {
             epoch: published.head.epoch,
@@ -115,7 +120,7 @@ pub async fn status(State(shared): State<Shared>, Pairs(raw): Raw) -> Result<Jso
             .iter()
             .map(|(task, trouble)| TroubleItem { task: *task, trouble: trouble.clone() })
             .collect(),
-    }))
+    }
 }
 
 fn fleet_name(world: &World) -> &str {

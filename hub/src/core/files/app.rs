@@ -131,7 +131,8 @@ fn names_within_bounds(
         let counted = check.notes.full();
         let Some(position) = context.clusters.position(name) else {
             let note = match counted {
-                true => Note::warning(codes::UNKNOWN_CLUSTER, Position::file(check.file), "no such cluster"),
+                true => Note::warning(codes::UNKNOWN_CLUSTER, Position::file(check.file), "no such cluster")
+                    .help("correct the name, or write its Cluster document"),
                 false => super::unknown_cluster(check.at(name_at(node, name)), name, context.clusters),
             };
             check.notes.push(note);

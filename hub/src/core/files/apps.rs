@@ -137,13 +137,14 @@ fn one_file(load: &mut AppsLoad, notes: &mut Notes, path: &str, bytes: &[u8], co
 fn document(check: &mut Check<'_>, bytes: &[u8]) -> Option<Node> {
     let start = Mark { line: 1, column: 1 };
     if bytes.len() > APP_FILE_BYTES {
-        check.error(codes::UNREADABLE, start, format!("an App file may have {APP_FILE_BYTES} bytes"));
+        check.error(codes::UNREADABLE, start, format!("an App file may have {APP_FILE_BYTES} bytes")).help =
+            "make it shorter: manifests belong into files of their own".to_owned();
         return None;
     }
     let documents = match yaml::parse(bytes) {
         Ok(documents) => documents,
         Err(error) => {
-            check.error(codes::UNREADABLE, error.at, error.message);
+            check.error(codes::UNREADABLE, error.at, error.message).help = yaml::HELP.to_owned();
             return None;
         }
     };

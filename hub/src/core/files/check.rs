@@ -47,7 +47,8 @@ impl<'f> Check<'f> {
     /// `node` as a mapping with these fields; says so of every other field.
     pub fn mapping<'n>(&mut self, node: &'n Node, what: &str, shape: &Shape) -> Option<&'n Node> {
         let Value::Map(entries) = &node.value else {
-            self.error(codes::VALUE, node.at, format!("{what} must be a mapping, not {}", node.kind()));
+            self.error(codes::VALUE, node.at, format!("{what} must be a mapping, not {}", node.kind()))
+                .help = "write its fields as `name: value`, or {} for none".to_owned();
             return None;
         };
         for entry in entries {
@@ -70,7 +71,11 @@ impl<'f> Check<'f> {
     pub fn required<'n>(&mut self, node: &'n Node, key: &str, what: &str) -> Option<&'n Node> {
         let found = node.get(key);
         if found.is_none() {
-            self.error(codes::MISSING, node.at, format!("{what} needs `{key}`"));
+            let help = match key {
+                "clusters" => "add it: `clusters: {}` means all of them, and must be said".to_owned(),
+                key => format!("add `{key}`"),
+            };
+            self.error(codes::MISSING, node.at, format!("{what} needs `{key}`")).help = help;
         }
         found
     }
@@ -80,9 +85,11 @@ impl<'f> Check<'f> {
         if found.is_none() {
             let note =
                 self.error(codes::VALUE, node.at, format!("{what} must be a string, not {}", node.kind()));
-            if matches!(node.value, Value::Bool(_) | Value::Number(_)) {
-                note.help = "put it in quotes".to_owned();
+            note.help = match node.value {
+                Value::Bool(_) | Value::Number(_) => "put it in quotes",
+                _ => "write one text, as in `name: text`",
             }
+            .to_owned();
         }
         found
     }
@@ -97,7 +104,8 @@ impl<'f> Check<'f> {
         match &node.value {
             Value::List(items) => items,
             _ => {
-                self.error(codes::VALUE, node.at, format!("{what} must be a list, not {}", node.kind()));
+                self.error(codes::VALUE, node.at, format!("{what} must be a list, not {}", node.kind()))
+                    .help = "write it as a list, as in [one, two]".to_owned();
                 &[]
             }
         }
@@ -112,7 +120,11 @@ impl<'f> Check<'f> {
     }
 
     pub fn id<T>(&mut self, mark: Mark, id: Result<T, IdError>) -> Option<T> {
-        id.map_err(|error| self.error(codes::VALUE, mark, error.to_string()).clone()).ok()
+        let said = id.map_err(|error| {
+            self.error(codes::VALUE, mark, error.to_string()).help =
+                "use a-z, 0-9 and `-`, with a letter or digit at both ends".to_owned();
+        });
+        said.ok()
     }
 
     /// A whole number that is not negative.
@@ -122,7 +134,8 @@ impl<'f> Check<'f> {
             Value::Number(number) if number.is_u64() => number.as_u64(),
             _ => {
                 let message = format!("`{key}` must be a whole number, not {}", found.kind());
-                self.error(codes::VALUE, found.at, message);
+                self.error(codes::VALUE, found.at, message).help =
+                    "write digits and nothing else, as in 20".to_owned();
                 None
             }
         }

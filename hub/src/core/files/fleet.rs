@@ -4,6 +4,7 @@ use rimward_proto::ClusterName;
 use rimward_proto::plan::{Drift, DriftMode, Health, Takeover};
 
 use super::check::{Check, Shape};
+use super::kinds::kinds;
 use super::{DOCUMENT, NAMED, options};
 use crate::core::codes;
 use crate::core::model::{Cluster, Defaults, DeletionPolicy, Fleet};
@@ -98,6 +99,6 @@ fn defaults(check: &mut Check<'_>, node: &Node, fleet: &mut Fleet) -> Option<()>
 /// Reads a `deletion` block.
 pub(super) fn deletion(check: &mut Check<'_>, node: &Node) -> DeletionPolicy {
     let Some(node) = check.mapping(node, "deletion", &DELETION) else { return DeletionPolicy::default() };
-    let protect = node.get("protect").map(|_| options::kinds(check, node, "protect"));
+    let protect = node.get("protect").map(|_| kinds(check, node, "protect"));
     DeletionPolicy { max_per_plan: check.count(node, "maxPerPlan"), protect }
 }

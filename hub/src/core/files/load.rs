@@ -3,7 +3,8 @@
 //!
 //! The unit that stays when something is wrong is the file: a file with an error
 //! is replaced by its last good content, so that no mixture of old and new
-//! documents comes about that nobody wrote.
+//! documents comes about that nobody wrote. A document that is not found while
+//! anything is wrong may be what is wrong, moved: it stays too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub struct FleetLoad {
     pub policy: Policy,
     /// What is wrong with the files.
     pub notes: Vec<Note>,
-    /// Content of each file when it was last right: remember it durably and pass it to the next load.
+    /// Content of each file when it was last right, and of files that documents which stay were last right in: remember
+    /// it durably and pass it to the next load.
     pub good: BTreeMap<String, Arc<[u8]>>,
 }
 
@@ -60,7 +62,8 @@ struct File {
 
 /// Reads the fleet repo. `last_good` is what the previous load returned as `good`.
 ///
-/// A file with an error is not used: its last good content is (with none, its documents that are right). Of two
+/// A file with an error is not used: its last good content is (with none, its documents that are right). While any file
+/// is wrong, a document that was there and is not found stays as it was. Of two
 /// documents with one kind and name, the one that was there before stays and the file of the other counts as wrong;
 /// if that does not tell them apart, the first in the order of files and lines stays.
 pub fn load_fleet(tree: &SourceTree, last_good: &BTreeMap<String, Arc<[u8]>>) -> FleetLoad {
@@ -78,14 +81,17 @@ pub fn load_fleet(tree: &SourceTree, last_good: &BTreeMap<String, Arc<[u8]>>) ->
         files.insert(path, file);
     }
     resolve_duplicates(&mut files, last_good, &mut notes);
-    let good = files
-        .iter()
-        .filter_map(|(path, file)| {
-            let bytes = if file.good { tree.files.get(*path) } else { last_good.get(*path) };
-            Some(((*path).to_owned(), bytes?.clone()))
-        })
-        .collect();
-    let policy = assemble(&tree.commit, files);
+    let bytes = |path: &str, file: &File| match file.good {
+        true => tree.files.get(path).cloned(),
+        false => last_good.get(path).cloned(),
+    };
+    let good = files.iter().filter_map(|(path, file)| Some(((*path).to_owned(), bytes(path, file)?)));
+    let mut good: BTreeMap<String, Arc<[u8]>> = good.collect();
+    let wrong = files.values().any(|file| !file.good) || tree.left_out.iter().any(may_hold_documents);
+    let kept = if wrong { keep(&files, last_good, &mut notes) } else { Vec::new() };
+    good.extend(kept.iter().map(|kept| (kept.name.clone(), kept.bytes.clone())));
+    let docs = files.into_values().flat_map(|file| file.docs).map(|(doc, _)| doc);
+    let policy = assemble(&tree.commit, docs.chain(kept.into_iter().map(|kept| kept.doc)));
     check_names(&policy, &mut notes);
     FleetLoad { policy, notes, good }
 }
@@ -113,6 +119,56 @@ fn left_out<'f>(
             notes.push(note.help("commit a regular file or folder in its place"));
         }
     }
+}
+
+fn may_hold_documents((path, what): (&String, &LeftOut)) -> bool {
+    what.may_be_folder() || (matches!(what, LeftOut::LinkToFile | LeftOut::OddFile) && is_yaml(path))
+}
+
+/// A document that is not found and stays.
+struct Kept {
+    doc: Doc,
+    /// What its content is remembered under.
+    name: String,
+    bytes: Arc<[u8]>,
+}
+
+/// Begins the names that content is remembered under for the sake of one document; no path in a repository does.
+const KEPT: &str = "/kept/";
+
+/// The documents that were there when last all was right, and are not found now.
+fn keep(
+    files: &BTreeMap<&str, File>,
+    last_good: &BTreeMap<String, Arc<[u8]>>,
+    notes: &mut Vec<Note>,
+) -> Vec<Kept> {
+    let mut found: BTreeSet<DocKey> =
+        files.values().flat_map(|file| &file.docs).map(|(doc, _)| doc.key()).collect();
+    let mut kept = Vec::new();
+    // What is remembered for one document is older than what a file said since.
+    let (alone, whole): (Vec<_>, Vec<_>) = last_good.iter().partition(|(name, _)| name.starts_with(KEPT));
+    for (name, bytes) in whole.into_iter().chain(alone) {
+        let (only, path) = match name.strip_prefix(KEPT).map(|rest| rest.splitn(3, '/').collect::<Vec<_>>()) {
+            Some(parts) => match parts.as_slice() {
+                [kind, of, path] => (Some(((*kind).to_owned(), (*of).to_owned())), *path),
+                _ => continue,
+            },
+            None => (None, name.as_str()),
+        };
+        for (doc, at) in read(path, bytes).0 {
+            let (kind, of) = doc.key();
+            let wanted = only.as_ref().is_none_or(|(a, b)| (a.as_str(), b) == (kind, &of));
+            if !wanted || !found.insert((kind, of.clone())) {
+                continue;
+            }
+            let what = if of.is_empty() { format!("the {kind} document") } else { format!("{kind} `{of}`") };
+            let message = format!("{what} is not found, and may be in what is wrong: it stays as it was");
+            let note = Note::warning(codes::LAST_GOOD, at, message);
+            notes.push(note.help("mend the errors in the fleet repo; if it is gone then, it goes"));
+            kept.push(Kept { doc, name: format!("{KEPT}{kind}/{of}/{path}"), bytes: bytes.clone() });
+        }
+    }
+    kept
 }
 
 fn is_yaml(path: &str) -> bool {
@@ -148,7 +204,7 @@ fn read(path: &str, bytes: &[u8]) -> (Vec<(Doc, Position)>, Vec<Note>) {
     let mut seen: BTreeMap<DocKey, Position> = BTreeMap::new();
     match yaml::parse(bytes) {
         Err(error) => {
-            check.error(codes::UNREADABLE, error.at, error.message);
+            check.error(codes::UNREADABLE, error.at, error.message).help = yaml::HELP.to_owned();
         }
         Ok(nodes) => {
             for node in &nodes {
@@ -268,14 +324,14 @@ fn position(file: &File, key: &DocKey) -> Position {
     found.map(|(_, at)| at.clone()).unwrap_or_default()
 }
 
-fn assemble(commit: &str, files: BTreeMap<&str, File>) -> Policy {
+fn assemble(commit: &str, docs: impl Iterator<Item = Doc>) -> Policy {
     let mut policy = Policy {
         commit: commit.to_owned(),
         fleet: fleet::default_fleet(),
         clusters: BTreeMap::new(),
         tenants: BTreeMap::new(),
     };
-    for (doc, _) in files.into_values().flat_map(|file| file.docs) {
+    for doc in docs {
         match doc {
             Doc::Fleet(fleet) => policy.fleet = fleet,
             Doc::Cluster(cluster) => drop(policy.clusters.insert(cluster.name.clone(), cluster)),

@@ -7,6 +7,7 @@ mod apps;
 mod check;
 mod expression;
 mod fleet;
+mod kinds;
 mod load;
 mod options;
 mod pointer;
@@ -64,7 +65,8 @@ fn path_below(base: &str, path: &str) -> Option<String> {
 
 fn labels(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, String> {
     let Value::Map(entries) = &node.value else {
-        check.error(codes::VALUE, node.at, format!("labels must be a mapping, not {}", node.kind()));
+        check.error(codes::VALUE, node.at, format!("labels must be a mapping, not {}", node.kind())).help =
+            "write them as `name: value`".to_owned();
         return BTreeMap::new();
     };
     let text = |check: &mut Check<'_>, node: &Node, key: &str| {

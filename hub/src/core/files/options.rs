@@ -9,6 +9,7 @@ use rimward_proto::plan::{DriftMode, HealthCel, Ignore, Takeover};
 use rimward_proto::{AppId, AppName, TenantName};
 
 use super::check::{Check, Shape};
+use super::kinds::custom_kinds;
 use super::{expression, fleet, pointer};
 use crate::core::codes;
 use crate::core::model::{Ceiling, Options, Tenant};
@@ -60,7 +61,8 @@ fn choice<T: Copy>(check: &mut Check<'_>, node: &Node, what: &str, words: &Words
 /// Says so of a list that is there and names nothing.
 fn not_empty(check: &mut Check<'_>, list: &Node, what: &str) {
     if matches!(&list.value, Value::List(items) if items.is_empty()) {
-        check.error(codes::VALUE, list.at, format!("{what} must name at least one"));
+        check.error(codes::VALUE, list.at, format!("{what} must name at least one")).help =
+            "name one, or take it out".to_owned();
     }
 }
 
@@ -93,7 +95,7 @@ pub(super) fn drift(check: &mut Check<'_>, spec: &Node) -> Drift {
 
 fn ignored(check: &mut Check<'_>, node: &Node) -> Option<Ignore> {
     let node = check.mapping(node, "an entry of `ignore`", &IGNORE)?;
-    let kinds = kinds(check, node, "kinds");
+    let kinds = custom_kinds(check, node, "kinds");
     let written = check.required(node, "paths", "an entry of `ignore`")?;
     let mut paths = Vec::new();
     for (path, at) in check.texts(node, "paths") {
@@ -128,7 +130,7 @@ fn condition(check: &mut Check<'_>, node: &Node) -> Option<HealthCel> {
     if let Some(written) = check.required(node, "kinds", "an entry of `cel`") {
         not_empty(check, written, "`kinds`");
     }
-    let kinds = kinds(check, node, "kinds");
+    let kinds = custom_kinds(check, node, "kinds");
     check.required(node, "ready", "an entry of `cel`");
     let mut read = |key: &str| {
         let (text, at) = check.optional_text(node, key)?;
@@ -140,28 +142,6 @@ fn condition(check: &mut Check<'_>, node: &Node) -> Option<HealthCel> {
     };
     let (ready, failed) = (read("ready"), read("failed"));
     Some(HealthCel { kinds, ready: ready?, failed: failed.unwrap_or_default() })
-}
-
-/// Kinds as people write them: `Deployment.apps`, `Secret`, or `*`.
-pub(super) fn kinds(check: &mut Check<'_>, node: &Node, key: &str) -> Vec<String> {
-    let mut kinds = Vec::new();
-    for (text, at) in check.texts(node, key) {
-        if !is_kind(&text) {
-            check.error(codes::VALUE, at, format!("{text:?} is no kind")).help =
-                "write it like Deployment.apps, or Secret for a core kind; `*` is every kind".to_owned();
-        }
-        kinds.push(text);
-    }
-    sorted(kinds)
-}
-
-fn is_kind(text: &str) -> bool {
-    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
-    let dotted = |group: &str| group.split('.').all(|part| rimward_proto::ids::is_dns_label(part, 63));
-    let named = kind.starts_with(|c: char| c.is_ascii_uppercase())
-        && kind.bytes().all(|b| b.is_ascii_alphanumeric())
-        && (dotted(group) || !text.contains('.'));
-    text == "*" || named
 }
 
 fn sorted(mut items: Vec<String>) -> Vec<String> {

@@ -50,7 +50,8 @@ fn requirement(check: &mut Check<'_>, node: &Node) -> Option<Requirement> {
     let wants_values = matches!(operator, Operator::In | Operator::NotIn);
     if wants_values == values.is_empty() {
         let message = if wants_values { "In and NotIn need `values`" } else { "Exists takes no `values`" };
-        check.error(codes::VALUE, node.at, message);
+        let help = if wants_values { "add them, as in `values: [a, b]`" } else { "take `values` out" };
+        check.error(codes::VALUE, node.at, message).help = help.to_owned();
         return None;
     }
     Some(Requirement { key, operator, values })

@@ -24,7 +24,8 @@ pub(super) fn source(check: &mut Check<'_>, node: &Node) -> Option<(String, Sour
     // A source is addressed as tenant/source, so its name follows the rules of an App's.
     let valid = AppName::new(text).map_err(|_| {
         let message = format!("source name {text:?} is not a DNS label of at most 53 characters");
-        check.error(codes::VALUE, name.at, message);
+        check.error(codes::VALUE, name.at, message).help =
+            "use a-z, 0-9 and `-`, with a letter or digit at both ends".to_owned();
     });
     let git = check.required(node, "git", "a source")?;
     let git = check.mapping(git, "git", &GIT)?;
@@ -33,7 +34,8 @@ pub(super) fn source(check: &mut Check<'_>, node: &Node) -> Option<(String, Sour
     let url = url_text(check, url);
     let path = match check.optional_text(git, "path") {
         Some((path, at)) => path_below("", path).or_else(|| {
-            check.error(codes::VALUE, at, "`path` leads out of the repository");
+            check.error(codes::VALUE, at, "`path` leads out of the repository").help =
+                "name a folder below the repository's top, as in deploy/prod".to_owned();
             None
         }),
         None => Some(String::new()),
@@ -50,7 +52,8 @@ pub(super) fn source(check: &mut Check<'_>, node: &Node) -> Option<(String, Sour
 fn reference(check: &mut Check<'_>, node: &Node) -> Option<GitRef> {
     let node = check.mapping(node, "ref", &REF)?;
     if matches!(&node.value, Value::Map(entries) if entries.len() > 1) {
-        check.error(codes::VALUE, node.at, "`ref` takes one of branch, tag, commit");
+        check.error(codes::VALUE, node.at, "`ref` takes one of branch, tag, commit").help =
+            "keep the one that is meant".to_owned();
         return None;
     }
     if let Some((branch, at)) = check.optional_text(node, "branch") {
@@ -62,7 +65,11 @@ fn reference(check: &mut Check<'_>, node: &Node) -> Option<GitRef> {
     if let Some((commit, at)) = check.optional_text(node, "commit") {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if commit.len() != 40 || !commit.bytes().all(hex) {
-            check.error(codes::VALUE, at, "`commit` must be a full commit id, 40 lower-case hex digits");
+            check
+                .error(codes::VALUE, at, "`commit` must be a full commit id, 40 lower-case hex digits")
+                .help =
+                "write what `git rev-parse` says of it; for anything that moves, use `branch` or `tag`"
+                    .to_owned();
             return None;
         }
         return Some(GitRef::Commit(commit.to_owned()));
@@ -83,7 +90,8 @@ fn named(check: &mut Check<'_>, name: &str, at: Mark) -> Option<String> {
         && !name.contains(forbidden)
         && name.split('/').all(part);
     if !good {
-        check.error(codes::VALUE, at, format!("{name:?} is not a name Git accepts"));
+        check.error(codes::VALUE, at, format!("{name:?} is not a name Git accepts")).help =
+            "write the name alone, as in main or release/1, without refs/heads/".to_owned();
     }
     good.then(|| name.to_owned())
 }
@@ -104,7 +112,8 @@ fn url_text(check: &mut Check<'_>, node: &Node) -> Option<String> {
         return None;
     }
     if authority.is_empty() {
-        check.error(codes::VALUE, node.at, "the URL names no host");
+        check.error(codes::VALUE, node.at, "the URL names no host").help =
+            "write it like https://git.acme.example/team/apps.git".to_owned();
         return None;
     }
     Some(url.to_owned())
@@ -118,7 +127,8 @@ fn credentials(check: &mut Check<'_>, git: &Node) -> Option<String> {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if name.starts_with('.') || !name.bytes().all(good) {
         let message = "`credentials` must be the plain name of a folder below the hub's credentialsDir";
-        check.error(codes::VALUE, at, message);
+        check.error(codes::VALUE, at, message).help =
+            "use letters, digits, `-`, `_` and `.`; the folder holds `origin` and the credentials".to_owned();
         return None;
     }
     Some(name.to_owned())

@@ -8,6 +8,7 @@ use rimward_proto::plan::{DriftMode, Takeover};
 
 use super::check::{Check, Shape};
 use super::fleet::deletion;
+use super::kinds::kinds;
 use super::options::{DRIFT_MODES, TAKEOVERS, ceiling};
 use super::selector::selector;
 use super::source::source;
@@ -74,7 +75,8 @@ fn namespaces(check: &mut Check<'_>, spec: &Node) -> Vec<String> {
     let Some(written) = check.required(spec, "namespaces", "a Tenant's spec") else { return Vec::new() };
     let items = check.texts(spec, "namespaces");
     if items.is_empty() {
-        check.error(codes::VALUE, written.at, "`namespaces` must name at least one");
+        check.error(codes::VALUE, written.at, "`namespaces` must name at least one").help =
+            "name those the tenant may use, as in [payments, payments-*]".to_owned();
     }
     for (item, at) in &items {
         let literal = item.strip_suffix('*').unwrap_or(item);
@@ -82,7 +84,9 @@ fn namespaces(check: &mut Check<'_>, spec: &Node) -> Vec<String> {
         let as_label = literal.strip_suffix('-').unwrap_or(literal);
         let any = item == "*";
         if !any && !is_dns_label(as_label, 63) {
-            check.error(codes::VALUE, *at, format!("{item:?} is neither a namespace nor a prefix with `*`"));
+            let message = format!("{item:?} is neither a namespace nor a prefix with `*`");
+            check.error(codes::VALUE, *at, message).help =
+                "write a name of a-z, 0-9 and `-`, or the beginning of one and `*` at its end".to_owned();
         }
     }
     items.into_iter().map(|(item, _)| item).collect()
@@ -92,13 +96,7 @@ fn objects(check: &mut Check<'_>, spec: &Node) -> (Vec<String>, Vec<String>) {
     let Some(node) = spec.get("objects").and_then(|node| check.mapping(node, "objects", &OBJECTS)) else {
         return (Vec::new(), Vec::new());
     };
-    let mut kinds = |key| {
-        let mut kinds: Vec<String> = check.texts(node, key).into_iter().map(|(kind, _)| kind).collect();
-        kinds.sort();
-        kinds.dedup();
-        kinds
-    };
-    (kinds("allow"), kinds("deny"))
+    (kinds(check, node, "allow"), kinds(check, node, "deny"))
 }
 
 fn identity(check: &mut Check<'_>, spec: &Node) -> (String, Option<String>) {
@@ -119,7 +117,8 @@ fn account_name(check: &mut Check<'_>, account: &str, at: Mark) {
         is_dns_label(namespace, 63) && name.split('.').all(|part| is_dns_label(part, 63))
     };
     if !account.split_once('/').is_some_and(named) {
-        check.error(codes::VALUE, at, format!("{account:?} is not of the form namespace/name"));
+        check.error(codes::VALUE, at, format!("{account:?} is not of the form namespace/name")).help =
+            "write it like rimward-tenants/platform".to_owned();
     }
 }
 
@@ -129,7 +128,8 @@ fn sources(check: &mut Check<'_>, spec: &Node) -> BTreeMap<String, SourceSpec> {
     for item in check.list(written, "`sources`") {
         let Some((name, spec)) = source(check, item) else { continue };
         if sources.contains_key(&name) {
-            check.error(codes::DUPLICATE, item.at, format!("source `{name}` is there twice"));
+            check.error(codes::DUPLICATE, item.at, format!("source `{name}` is there twice")).help =
+                "rename or remove one of them".to_owned();
             continue;
         }
         sources.insert(name, spec);

@@ -197,6 +197,17 @@ impl RenderCache {
         Some(self.apps.get(id)?.rendered.as_ref()?.1.bundle.as_ref()?.digest)
     }
 
+    /// Content that an App was rendered to: an index or an object.
+    pub fn content(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+        let rendered =
+            self.apps.values().filter_map(|app| app.rendered.as_ref().map(|(_, rendered)| rendered));
+        rendered.into_iter().find_map(|rendered| {
+            let index = rendered.bundle.as_ref().filter(|bundle| bundle.digest == *digest);
+            let object = || rendered.objects.values().find(|object| object.sha256 == *digest);
+            index.map(|bundle| bundle.index.clone()).or_else(|| Some(object()?.bytes.clone()))
+        })
+    }
+
     /// The digest of a plan in force.
     pub(super) fn plan_digest(&mut self, plan: &Arc<Plan>) -> Digest {
         let address = Arc::as_ptr(plan).addr();

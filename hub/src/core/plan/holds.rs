@@ -88,14 +88,18 @@ impl Removal<'_> {
         };
         let Some(origin) = self.inputs.origins.get(id) else {
             let message = format!("{id} is in no source, and it is not known which one it came from");
-            return Absence::Unclear(Note::warning(codes::UNKNOWN_SOURCE, Position::default(), message));
+            let note = Note::warning(codes::UNKNOWN_SOURCE, Position::default(), message);
+            return Absence::Unclear(
+                note.help("add it to a source of its tenant; from there it can be removed"),
+            );
         };
         let at = || Position::file(origin.path.clone());
         let of_tenant =
             |source: &&SourceId| matches!(source, SourceId::Tenant { tenant, .. } if *tenant == id.tenant);
         if let Some(source) = self.sources.unknown.iter().find(of_tenant) {
             let message = format!("{id} stays: source {source} was never read, and it may be there");
-            return Absence::Unclear(Note::warning(codes::UNKNOWN_SOURCE, at(), message));
+            let note = Note::warning(codes::UNKNOWN_SOURCE, at(), message);
+            return Absence::Unclear(note.help(format!("see why: rimward describe source/{source}")));
         }
         if let Some((source, file)) = self.sources.broken.iter().find(|(source, _)| of_tenant(source)) {
             let message = format!("{id} stays: {file} of source {source} is not read, and it may be there");

@@ -9,8 +9,9 @@ use rimward_proto::report::State;
 use rimward_proto::{AppId, ClusterName, Digest};
 
 use super::cluster::ClusterView;
+use super::overview::Overview;
 use super::{Status, line, name_some, reason_of, worst};
-use crate::core::world::{AppDecision, HubHold, World};
+use crate::core::world::{AppDecision, HubHold};
 
 /// An App's clusters, counted by what they say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,29 +46,21 @@ pub struct AppView<'a> {
 }
 
 /// Every App that anyone has wanted or still runs: decided, published, held, or being removed.
-pub fn ids(world: &World) -> BTreeSet<AppId> {
+pub fn ids(overview: &Overview<'_>) -> BTreeSet<AppId> {
+    let world = overview.world;
     let mut ids: BTreeSet<AppId> = world.decided.apps.keys().chain(world.apps.keys()).cloned().collect();
     ids.extend(world.decided.holds.iter().flat_map(|hold| hold.apps.iter().cloned()));
     for plan in world.published.iter().flat_map(|published| published.plans.values()) {
         ids.extend(plan.bundles.iter().map(PlanBundle::id));
     }
-    for name in world.clusters.keys() {
-        ids.extend(removing(world, name));
-    }
+    ids.extend(overview.all_removing());
     ids
-}
-
-/// Tombstones of a cluster's plan that it has not said are done.
-fn removing(world: &World, cluster: &ClusterName) -> Vec<AppId> {
-    let plan = world.published.as_ref().and_then(|published| published.plan(cluster));
-    let cleared = world.clusters.get(cluster).map(|known| known.cleared.as_slice()).unwrap_or_default();
-    let removed = plan.map(|plan| plan.removed.as_slice()).unwrap_or_default();
-    removed.iter().map(|removed| removed.id()).filter(|id| !cleared.contains(id)).collect()
 }
 
 impl<'a> AppView<'a> {
     /// The App of that id, whether or not there is one: a view of nothing has no decision and no clusters.
-    pub fn new(world: &'a World, id: &AppId, now: Timestamp) -> Self {
+    pub fn new(overview: &Overview<'a>, id: &AppId) -> Self {
+        let world = overview.world;
         let decision = world.decided.apps.get(id);
         let bundle = decision.and_then(|decision| decision.bundle);
         let mut view = Self {
@@ -76,17 +69,14 @@ impl<'a> AppView<'a> {
             on: BTreeMap::new(),
             clusters: AppClusters::default(),
             holds: world.decided.holds.iter().filter(|hold| hold.apps.contains(id)).collect(),
-            removing: BTreeSet::new(),
+            removing: overview.removing(id),
         };
-        let selected: BTreeSet<_> = decision.iter().flat_map(|decision| &decision.clusters).collect();
-        for name in world.clusters.keys().chain(selected.iter().copied()).collect::<BTreeSet<_>>() {
-            let cluster = ClusterView::new(world, name, now);
-            let planned = cluster.as_ref().and_then(|c| planned(c, id));
-            if planned.is_some() || selected.contains(name) {
-                view.add(name, cluster.as_ref(), planned, bundle, now);
-            } else if removing(world, name).contains(id) {
-                view.removing.insert(name.clone());
-            }
+        let selected = decision.into_iter().flat_map(|decision| &decision.clusters);
+        for name in selected.chain(overview.planned(id)).collect::<BTreeSet<_>>() {
+            let cluster = overview.cluster(name);
+            let planned = cluster.and_then(|c| planned(c, id));
+            view.removing.remove(name);
+            view.add(name, cluster, planned, bundle, overview.now);
         }
         view
     }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jiff::Timestamp;
 use rimward_proto::{AppId, ClusterName};
 
 use super::cluster::ClusterView;
+use super::overview::Overview;
 use crate::core::world::World;
 
 /// Objects that drifted and are not restored, by cluster and App; looked up once for a whole listing.
@@ -40,14 +40,13 @@ impl Standing {
     /// Objects of one App drifted on these clusters; none if that is not known of all of them.
     pub fn of_app<'a>(
         &self,
-        world: &World,
+        overview: &Overview<'_>,
         id: &AppId,
         clusters: impl IntoIterator<Item = &'a ClusterName>,
-        now: Timestamp,
     ) -> Option<u64> {
         let mut sum = 0;
         for name in clusters {
-            ClusterView::new(world, name, now).filter(ClusterView::seen)?;
+            overview.cluster(name).filter(|view| view.seen())?;
             sum += self.objects.get(name).and_then(|apps| apps.get(id)).copied().unwrap_or(0);
         }
         Some(sum)

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use rimward_proto::report::State;
 use rimward_proto::{AppId, TenantName};
 
 use super::app::AppView;
+use super::overview::Overview;
 use super::{Status, source, worst};
 use crate::core::model::SourceId;
 use crate::core::world::World;
@@ -34,7 +34,8 @@ pub fn names(world: &World, ids: &BTreeSet<AppId>) -> BTreeSet<TenantName> {
 }
 
 /// A tenant's status and counts; `ids` are those of [`super::app::ids`], looked up once for a whole listing.
-pub fn summary(world: &World, ids: &BTreeSet<AppId>, name: &TenantName, now: Timestamp) -> TenantSummary {
+pub fn summary(overview: &Overview<'_>, ids: &BTreeSet<AppId>, name: &TenantName) -> TenantSummary {
+    let (world, now) = (overview.world, overview.now);
     let mut parts: Vec<(String, Status)> = Vec::new();
     for (id, known) in &world.sources {
         if matches!(id, SourceId::Tenant { tenant, .. } if tenant == name) {
@@ -45,7 +46,7 @@ pub fn summary(world: &World, ids: &BTreeSet<AppId>, name: &TenantName, now: Tim
     let sources = parts.len() as u64;
     let mut clusters = BTreeSet::new();
     for id in ids.iter().filter(|id| id.tenant == *name) {
-        let view = AppView::new(world, id, now);
+        let view = AppView::new(overview, id);
         parts.push((format!("app/{id}"), view.status(now)));
         clusters.extend(view.on.into_keys());
     }

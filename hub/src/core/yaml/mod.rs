@@ -14,6 +14,8 @@ use serde_json::{Map, Number, Value as Json};
 
 pub use parse::parse;
 
+/// What to do about a text that cannot be read.
+pub const HELP: &str = "mend the file at this place; until then what was there before stays";
 /// Bytes of one text. The bundles of CustomResourceDefinitions that people commit as one file have 2 or 3 MiB, and a fleet
 /// of 10,000 clusters in one file has 2.
 pub const BYTES: usize = 4 << 20;

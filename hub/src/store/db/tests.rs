@@ -71,15 +71,46 @@ fn of_many_racers_one_wins() {
     assert_eq!(wins.into_inner(), 1);
 }
 
-#[test]
-fn damage_is_put_aside_and_never_built_upon() {
-    let (_temp, folder) = store();
-    put(&Store::open(&folder).unwrap(), "x", &[7; 1000]);
+/// Turns one bit of a record.
+fn damage(folder: &Path) {
+    put(&Store::open(folder).unwrap(), "x", &[7; 1000]);
     let file = folder.join("db").join("db");
     let mut bytes = fs::read(&file).unwrap();
     let at = bytes.windows(100).position(|w| w == [7; 100]).unwrap();
     bytes[at + 50] ^= 1;
     fs::write(&file, bytes).unwrap();
+}
+
+#[test]
+fn an_intact_store_that_cannot_be_opened_now_stays_where_it_is() {
+    let (_temp, folder) = store();
+    put(&Store::open(&folder).unwrap(), "x", b"1");
+    // What a missing right or a lack of file descriptors is for another user.
+    let (mark, away) = (folder.join("generation"), folder.join("away"));
+    fs::rename(&mark, &away).unwrap();
+    fs::create_dir(&mark).unwrap();
+    let error = Store::open(&folder).unwrap_err();
+    assert!(matches!(error, StoreError::Database(_) | StoreError::Io(_)), "{error}");
+    fs::remove_dir(&mark).unwrap();
+    fs::rename(&away, &mark).unwrap();
+    assert_eq!(Store::open(&folder).unwrap().get("x").unwrap(), Some(b"1".to_vec()));
+}
+
+#[test]
+fn who_only_looks_moves_nothing() {
+    let (_temp, folder) = store();
+    damage(&folder);
+    for _ in 0..2 {
+        let error = Store::sound(&folder).unwrap_err();
+        assert!(matches!(&error, StoreError::Unsound(_)), "{error}");
+    }
+    assert!(matches!(Store::open(&folder), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn damage_is_put_aside_and_never_built_upon() {
+    let (_temp, folder) = store();
+    damage(&folder);
     let error = Store::open(&folder).unwrap_err();
     assert!(matches!(&error, StoreError::Damaged { moved, .. } if moved.exists()), "{error}");
     assert!(matches!(Store::open(&folder), Err(StoreError::Missing(_))));

@@ -1,9 +1,14 @@
 //! What must never happen, checked at every single effect of every test.
 
+use jiff::SignedDuration;
+use rimward_proto::ObjectKey;
 use rimward_proto::object::{REPLACE_ANNOTATION, annotation};
 
 use super::world::World;
 use crate::core::effect::{ApplyWork, DeleteWork};
+
+/// Counting is to the hour, so a whole day would be counted short by one.
+const HALF_A_DAY: SignedDuration = SignedDuration::from_hours(12);
 
 impl World {
     /// What must hold of every apply.
@@ -39,6 +44,19 @@ impl World {
             durable.deletes as usize > others,
             "replaced {key} before the budget for it was written down"
         );
+    }
+
+    /// True if the plan in force wants it.
+    pub fn is_wanted(&self, key: &ObjectKey) -> bool {
+        self.state.objects.get(key).is_some_and(|managed| managed.want.is_some())
+    }
+
+    /// Every deletion made was counted durably before, so that a crash does not make the day's ceiling larger.
+    pub fn check_counted(&mut self) {
+        self.deleted.push(self.now);
+        let lately = self.deleted.iter().filter(|at| self.now.duration_since(**at) < HALF_A_DAY).count();
+        let counted = self.ledger.as_ref().map_or(0, |ledger| ledger.deleted_in_a_day(self.now));
+        assert!(counted >= lately as u64, "{lately} deletions, and {counted} counted");
     }
 
     /// What must hold of every delete, at the moment it is asked for.
