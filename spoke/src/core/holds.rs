@@ -92,7 +92,7 @@ impl State {
         let mut open: BTreeMap<&AppId, (u64, Vec<ObjectKey>)> = BTreeMap::new();
         for (key, entry) in &self.ledger.entries {
             let unwanted = self.objects.get(key).is_some_and(|managed| managed.want.is_none());
-            if !unwanted || entry.latch != Latch::Open {
+            if !unwanted || entry.keep || entry.latch != Latch::Open {
                 continue;
             }
             let deletion = match active.fate(&entry.app) {
@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    fn is_protected(&self, key: &ObjectKey, deletion: &Deletion) -> bool {
+    pub(crate) fn is_protected(&self, key: &ObjectKey, deletion: &Deletion) -> bool {
         let protects =
             |list: &[String]| list.iter().any(|pattern| glob::is_kind(pattern, &key.group, &key.kind));
         // A namespace takes everything in it along, ours or not.

@@ -17,6 +17,7 @@ use super::event::Live;
 use super::health::{Health, Judge, Told};
 use super::lanes::Place;
 use super::observed::{Fingerprint, Observed};
+use super::replace::Stuck;
 
 /// Repairs of one object allowed at once: an operator's session of edits passes, a controller that fights back burns
 /// through it in seconds.
@@ -88,6 +89,8 @@ pub enum Must {
     Weigh(Box<Live>),
     /// Make the fields of legacy managers ours, by this JSON patch.
     Fold(Box<Value>),
+    /// It cannot be changed and may be replaced: delete it, at this resourceVersion.
+    Replace(String),
     /// It differs: apply, with what others decide as it is now.
     Write(Option<Box<Overlay>>),
 }
@@ -123,6 +126,8 @@ pub enum Step {
     Weigh(Digest, Box<Live>),
     /// A patch of its managers.
     Fold,
+    /// A deletion of a wanted object, to be made again.
+    Replace,
     /// A read of an object to be pruned.
     Probe,
     /// Its deletion.
@@ -293,6 +298,10 @@ pub struct Managed {
     pub foreign: Option<Box<Foreign>>,
     /// It was deleted by somebody, and the App says to leave it so.
     pub left: bool,
+    /// A field of it is immutable, and it shall be another.
+    pub stuck: Option<Box<Stuck>>,
+    /// It is being compared with what it shall be, without anything saying that it differs.
+    pub audit: bool,
     /// A drift that was reported and is left as it is.
     pub standing: Option<Box<DriftReport>>,
 }
@@ -305,7 +314,8 @@ impl Managed {
             _ => false,
         };
         let there = as_wanted && self.seen || self.over && self.want.is_some();
-        there && self.must == Must::Nothing && self.problem.is_none()
+        let compared = self.audit && matches!(self.must, Must::Verify(_));
+        there && (self.must == Must::Nothing || compared) && self.problem.is_none()
     }
 
     /// True while a request is queued or in flight.

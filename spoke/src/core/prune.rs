@@ -140,6 +140,10 @@ impl State {
         if !ours {
             return self.gone(key);
         }
+        let keep = self.ledger.entries.get(key).is_some_and(|entry| entry.keep);
+        if (live.kept || keep) && !live.fingerprint.deleting {
+            return self.let_stay(key, now);
+        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         (managed.problem, managed.fails, managed.seen) = (None, 0, true);
         managed.resource_version.clone_from(&live.resource_version);
@@ -207,6 +211,16 @@ impl State {
         self.settle |= !managed.prune.is_awaited(now);
         let until = now + backoff(FAST_FIRST, FAST_MAX, managed.fails);
         self.wait(key, until);
+    }
+
+    /// `rimward.dev/prune` says that it stays: it is nobody's any more, as it is. Its labels tell whose it was, and an App
+    /// of that tenant that wants it again has it back.
+    fn let_stay(&mut self, key: &ObjectKey, now: Timestamp) {
+        let app = self.ledger.entries.get(key).map(|entry| entry.app.clone());
+        let message =
+            format!("{key} is not pruned, because rimward.dev/prune is false; nobody keeps it any more");
+        self.outbox.event("Kept", message, app, Some(key.clone()), now);
+        self.gone(key);
     }
 
     /// Absence is confirmed: the entry leaves the ledger.

@@ -30,8 +30,7 @@ impl State {
             return false;
         }
         // While a newer plan is being completed, nothing is pruned: that one will say what may go (rows 18, 20).
-        let newer = self.next.is_some() || self.pending.as_ref().is_some_and(|pending| !pending.resumed);
-        if !newer {
+        if !self.is_newer_on_its_way() {
             let prunable = self.prunable();
             if self.probe_prunable(&prunable, now) || self.release(&prunable, now) {
                 self.settle = true;
@@ -44,6 +43,11 @@ impl State {
         }
         self.finish_plan(now);
         false
+    }
+
+    /// True while a plan newer than the one in force is being completed.
+    pub(crate) fn is_newer_on_its_way(&self) -> bool {
+        self.next.is_some() || self.pending.as_ref().is_some_and(|pending| !pending.resumed)
     }
 
     /// True when no object request is queued or in flight, and the ledger is far enough ahead for the plan.
@@ -133,6 +137,7 @@ impl State {
                 self.queue.finish(&place);
                 self.object_done(&key, outcome, now);
             }
+            (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
@@ -175,7 +180,8 @@ impl State {
         };
         let times = [
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
-            self.paused_until.filter(|_| !self.queue.is_empty()),
+            self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
+            self.audit.wake(self.objects.len()),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),

@@ -108,6 +108,8 @@ impl State {
             self.missed(&key, now);
         }
         if recovered {
+            // Perhaps because another API server is in its place.
+            self.kinds.want();
             for key in self.covered(watch) {
                 self.mark(&key);
                 self.kick(&key, now);
@@ -200,7 +202,7 @@ impl State {
         }
         if managed.want.is_none() {
             if let Prune::Found(at) = &mut managed.prune {
-                let gone_on = observed.controlled || observed.fingerprint.deleting;
+                let gone_on = observed.controlled || observed.kept || observed.fingerprint.deleting;
                 if uid.as_deref() == Some(observed.uid.as_str()) && !gone_on {
                     at.clone_from(&observed.resource_version);
                 } else {

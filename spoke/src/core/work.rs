@@ -22,7 +22,7 @@ use super::tenants::Gate;
 
 /// What is next for an object.
 #[derive(Debug, Clone, PartialEq)]
-enum Next {
+pub(super) enum Next {
     /// Nothing.
     Nothing,
     /// Nothing, although it is not as it should be: the App says to leave it so.
@@ -192,10 +192,12 @@ impl State {
             return Next::Nothing;
         }
         match (&managed.must, uid, &managed.base) {
-            (Must::Look, _, _) => Next::Go(Step::Look, place()),
+            (Must::Look, _, _) | (Must::Replace(_), None, _) => Next::Go(Step::Look, place()),
+            (Must::Verify(_), Some(_), _) if managed.audit => Next::Blocked,
             (Must::Verify(seen), Some(_), _) => Next::Go(Step::Verify(want.digest, seen.clone()), place()),
             (Must::Weigh(live), _, _) => Next::Go(Step::Weigh(want.digest, live.clone()), place()),
             (Must::Fold(_), _, _) => Next::Go(Step::Fold, place()),
+            (Must::Replace(_), Some(_), _) => self.next_replace(key, want),
             (Must::Write(overlay), _, _) => write(overlay.as_deref()),
             (Must::Verify(_), _, _) | (Must::Nothing, None, _) => write(None),
             (Must::Nothing, Some(uid), Some(base)) if base.uid == *uid => {
@@ -278,7 +280,7 @@ impl State {
         self.start_work(Flight::Object(key, place), work);
     }
 
-    fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
+    pub(crate) fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
         let managed = self.objects.get(key)?;
         let entry = self.ledger.entries.get(key)?;
         let target = |version: &str, account: &str| Target {
@@ -324,9 +326,12 @@ impl State {
                 Work::Fold(Box::new(FoldWork { target: wanted(want?), patch: (**patch).clone() }))
             }
             Step::Probe | Step::Confirm => Work::Get(Box::new(GetWork { target: recorded(), wanted: None })),
-            Step::Delete => {
-                let Prune::Delete(resource_version) = &managed.prune else { return None };
-                let (uid, resource_version) = (entry.uid.clone()?, resource_version.clone());
+            Step::Delete | Step::Replace => {
+                let resource_version = match (&managed.prune, &managed.must) {
+                    (Prune::Delete(at), _) | (_, Must::Replace(at)) => at.clone(),
+                    _ => return None,
+                };
+                let uid = entry.uid.clone()?;
                 Work::Delete(Box::new(DeleteWork { target: recorded(), uid, resource_version }))
             }
         })
