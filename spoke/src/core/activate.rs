@@ -1,6 +1,6 @@
 //! A complete plan takes over: what is wanted is exchanged as a whole, the
 //! ledger grows by the new keys, and everything that differs is looked at.
-//! What is in flight goes on and finds the new want when it ends (row 20).
+//! What is in flight goes on and finds the new want when it ends (trust row 20).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an answer about a wanted object means (APPLY rules 4, 7, 8, 12): whose
+//! What an answer about a wanted object means (apply rules 4, 7, 8, 12): whose
 //! it is, whether it is as it shall be, and what has to be done next.
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,4 +1,4 @@
-//! The closed table of what can go wrong with one object (APPLY rule 14), and
+//! The closed table of what can go wrong with one object (apply rule 14), and
 //! how an API server's answer is sorted into it. Only `Transient` is retried
 //! fast; everything else is the object's status until something changes.
 

@@ -87,7 +87,7 @@ pub enum Outcome {
     Fetched {
         /// Checked and durable.
         stored: Vec<Digest>,
-        /// Came with other bytes than their digest names: TRUST row 18.
+        /// Came with other bytes than their digest names: trust row 18.
         corrupt: Vec<Digest>,
         /// Why the rest did not come; none if the hub just did not send it.
         error: Option<String>,
@@ -196,7 +196,7 @@ pub struct StoredPlan {
     pub plan: Vec<u8>,
     /// The seq it was accepted with.
     pub seq: u64,
-    /// Bundles of Apps that the plan neither wants nor removes and that are carried on (row 22).
+    /// Bundles of Apps that the plan neither wants nor removes and that are carried on (trust row 22).
     pub carried: Vec<PlanBundle>,
 }
 

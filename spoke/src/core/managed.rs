@@ -38,7 +38,7 @@ pub struct ActiveBundle {
     pub plan: PlanBundle,
     /// Its objects; none if the index was lost and is fetched again.
     pub index: Option<Arc<BundleIndex>>,
-    /// Not in the plan, carried on from an earlier one (row 22).
+    /// Not in the plan, carried on from an earlier one (trust row 22).
     pub carried: bool,
 }
 

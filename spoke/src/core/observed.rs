@@ -1,5 +1,5 @@
 //! What the spoke remembers of a live object: a few words and two digests, not
-//! its body. The fingerprint (APPLY rule 7) says cheaply that something may
+//! its body. The fingerprint (apply rule 7) says cheaply that something may
 //! have changed; it never says what.
 
 use rimward_proto::object::{APP_LABEL, FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL, annotation};

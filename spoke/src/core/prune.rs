@@ -1,7 +1,7 @@
 //! Removing what nothing wants any more: the last phase of a plan, in reverse
 //! order, only what the ledger has as ours, only with its UID and
 //! resourceVersion as preconditions, and pending until a read confirms that it
-//! is gone (APPLY rules 1 and 2).
+//! is gone (apply rules 1 and 2).
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl State {
     pub(crate) fn prunable(&self) -> BTreeMap<AppId, Vec<ObjectKey>> {
         let mut by_app: BTreeMap<AppId, Vec<ObjectKey>> = BTreeMap::new();
         let Some(active) = &self.active else { return by_app };
-        // While one App's index is lost, nobody knows which objects it wants (row 18).
+        // While one App's index is lost, nobody knows which objects it wants (trust row 18).
         if active.bundles.values().any(|bundle| bundle.index.is_none()) {
             return by_app;
         }

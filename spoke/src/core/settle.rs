@@ -29,7 +29,7 @@ impl State {
         if !std::mem::take(&mut self.settle) || self.active.is_none() {
             return false;
         }
-        // While a newer plan is being completed, nothing is pruned: that one will say what may go (rows 18, 20).
+        // While a newer plan is being completed, nothing is pruned: that one will say what may go (trust rows 18, 20).
         if !self.is_newer_on_its_way() {
             let prunable = self.prunable();
             if self.probe_prunable(&prunable, now) || self.release(&prunable, now) {

@@ -55,7 +55,7 @@ pub struct State {
     pub(crate) connected: bool,
     pub(crate) active: Option<Active>,
     pub(crate) pending: Option<Pending>,
-    /// Accepted while what was in force before a restart is still being read: that comes first (row 19).
+    /// Accepted while what was in force before a restart is still being read: that comes first (trust row 19).
     pub(crate) next: Option<Pending>,
     pub(crate) content: Content,
     pub(crate) plan_writer: Writer,

@@ -1,5 +1,5 @@
 //! The ground a tenant stands on: its namespaces, its account, its bindings
-//! (APPLY rule 10). Made before anything of it is asked for; nothing is asked
+//! (apply rule 10). Made before anything of it is asked for; nothing is asked
 //! as an account that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};

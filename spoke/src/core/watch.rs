@@ -1,5 +1,5 @@
 //! What watches say, and what it means: news is a reason to look, never proof
-//! (APPLY rules 7 and 8).
+//! (apply rules 7 and 8).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::managed::{Must, News, Prune, Task};
 use super::observed::Observed;
 use super::state::State;
 
-/// Watches at once (APPLY rule 9): each is a connection's worth of the API server's memory. Beyond it, objects are
+/// Watches at once (apply rule 9): each is a connection's worth of the API server's memory. Beyond it, objects are
 /// reported as Unknown rather than left unwatched in silence.
 pub const MAX_WATCHES: usize = 512;
 
