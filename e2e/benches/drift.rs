@@ -41,20 +41,20 @@ async fn run() -> Result<Figures> {
     let client = rig.sites[0].client();
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), "team");
     let params = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
+    let mut values = Values::watch(client, "team", "k");
+    values.until(&name(OBJECTS - 1), "wanted", PATIENCE).await?;
     let (mut edited, mut deleted, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..SAMPLES {
         let name = name(i * (OBJECTS / SAMPLES));
-        let mut values = Values::watch(client.clone(), "team", &name, "k");
-        values.until("wanted", PATIENCE).await?;
         let start = Instant::now();
         if i % 2 == 0 {
             let change = format!("changed {i}");
             api.patch(&name, &params, &Patch::Merge(json!({"data": {"k": change}}))).await?;
-            values.until(&change, PATIENCE).await?;
-            edited.push(values.until("wanted", PATIENCE).await? - start);
+            values.until(&name, &change, PATIENCE).await?;
+            edited.push(values.until(&name, "wanted", PATIENCE).await? - start);
         } else {
             api.delete(&name, &DeleteParams::default()).await?;
-            deleted.push(values.until("wanted", PATIENCE).await? - start);
+            deleted.push(values.until(&name, "wanted", PATIENCE).await? - start);
         }
         told.push(shown.until(&name).await? - start);
         tokio::time::sleep(PAUSE).await;
