@@ -29,7 +29,7 @@ pub struct Bulk {
     pub rig: Rig,
     /// The tenant's repo, with the App's file and one small object at first.
     pub repo: GitRepo,
-    /// ConfigMaps in the App, once it is filled.
+    /// ConfigMaps in the App, once it is filled, with the one that is there from the start.
     pub count: usize,
 }
 
@@ -93,7 +93,7 @@ impl Bulk {
 
     /// All objects, committed and settled.
     pub async fn fill(&mut self) -> Result<Settled> {
-        let commit = self.commit(0..self.count, 1)?;
+        let commit = self.commit(0..self.count - 1, 1)?;
         let time = self.settle(&commit).await?;
         let api: Api<ConfigMap> = Api::namespaced(self.rig.sites[0].client(), NAMESPACE);
         let found = api.list_metadata(&ListParams::default()).await?.items.len();
