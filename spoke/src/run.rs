@@ -1,6 +1,8 @@
 //! `rimward-spoke run`: start in the order of what depends on what, run until
 //! told to stop, and say by the exit code whether starting again makes sense.
 
+use rimward_content::ContentError;
+
 use crate::args::Args;
 use crate::cluster::client::ClientError;
 use crate::cluster::errors::chain;
@@ -10,7 +12,6 @@ use crate::reload;
 use crate::session::dial::{DialError, Dialer};
 use crate::session::proxy::{Proxy, ProxyError};
 use crate::start::Parts;
-use crate::store::content::ContentError;
 use crate::store::dir::{DataDir, DirError};
 use crate::store::object::StoreError;
 use crate::telemetry::{self, TelemetryError};

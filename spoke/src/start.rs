@@ -24,7 +24,6 @@ use crate::run::{RunError, dialer};
 use crate::session::dial::Dialer;
 use crate::session::fetch::Fetcher;
 use crate::session::link::Link;
-use crate::store::content::ContentStore;
 use crate::store::held::HeldStore;
 use crate::store::ledger::LedgerStore;
 
@@ -33,7 +32,7 @@ pub struct Parts {
     config: Arc<ArcSwap<SpokeConfig>>,
     dialer: Dialer,
     connection: Connection,
-    content: ContentStore,
+    content: Arc<rimward_content::Store>,
     held: HeldStore,
     metrics: Arc<Metrics>,
     reload: Reload,
@@ -61,7 +60,7 @@ impl Parts {
         let config = Arc::new(ArcSwap::from_pointee(config));
         Ok(Self {
             dialer,
-            content: ContentStore::open(data)?,
+            content: Arc::new(rimward_content::Store::open(data.join("content"))?),
             held: HeldStore::new(data),
             reload: Reload::new(args, config.clone(), metrics.clone()),
             boot_id: uuid::Uuid::now_v7().to_string(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rimward_content::ContentError;
 use rimward_proto::envelope::Envelope;
 use rimward_proto::root::Root;
 use rimward_proto::{Digest, ObjectKey};
@@ -28,7 +29,6 @@ use crate::core::event::{Live, StoredTrust};
 use crate::core::{ApiError, EffectId, ErrorKind, Event, Observed, Outcome, Work, apply_body, decorate};
 use crate::metrics::Metrics;
 use crate::session::fetch::Fetcher;
-use crate::store::content::{ContentError, ContentStore};
 use crate::store::held::HeldStore;
 use crate::store::ledger::LedgerStore;
 use crate::store::object::StoreError;
@@ -42,7 +42,7 @@ pub struct Executor {
     /// Plural names, as last discovered.
     pub plurals: Arc<ArcSwap<Plurals>>,
     /// Content on disk.
-    pub content: ContentStore,
+    pub content: Arc<rimward_content::Store>,
     /// Plan and baselines on disk.
     pub held: HeldStore,
     /// Identity and floor in the cluster.
@@ -80,7 +80,7 @@ impl Executor {
     pub fn collect(&self, keep: BTreeSet<Digest>) {
         let (store, ticket) = (self.content.clone(), self.content.ticket());
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.collect(&keep, ticket) {
+            if let Err(error) = store.collect_unused(|digest| keep.contains(digest), ticket) {
                 tracing::warn!(error = %chain(&error), "old content is not removed");
             }
         });
@@ -103,7 +103,11 @@ impl Executor {
             }
             Work::StoreContent(content) => {
                 let store = self.content.clone();
-                Outcome::Written(blocking(move || store.put(&content).map_err(|error| chain(&error))).await)
+                let items = move || {
+                    let items = content.iter().map(|content| (content.digest, content.bytes.as_slice()));
+                    store.put(items).map(drop).map_err(|error| chain(&error))
+                };
+                Outcome::Written(blocking(items).await)
             }
             Work::CheckContent(digests) => {
                 let store = self.content.clone();
@@ -158,9 +162,9 @@ impl Executor {
     /// The bytes of some content; none if it is not there or damaged, which is the same to the core.
     async fn load(&self, digest: Digest) -> Result<Option<Vec<u8>>, String> {
         let store = self.content.clone();
-        blocking(move || match store.get(digest) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(ContentError::Missing(_) | ContentError::Corrupt(_)) => Ok(None),
+        blocking(move || match store.get(&digest) {
+            Ok(bytes) => Ok(bytes),
+            Err(ContentError::Damaged(_)) => Ok(None),
             Err(error) => Err(chain(&error)),
         })
         .await

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rimward_content::{ContentError, Store};
 use rimward_proto::session::Content;
 use rimward_proto::wire::content_client::ContentClient;
 use rimward_proto::{Digest, convert, limits};
@@ -14,12 +15,11 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 
 use crate::core::Outcome;
-use crate::store::content::{ContentError, ContentStore};
 
 /// Content kept at once: large enough that syncing the disk costs little for each, small enough to hold in memory.
 const BATCH_BYTES: usize = 8 << 20;
-/// The same as a count, for many small objects; also bounds the files open at once.
-const BATCH_ITEMS: usize = 512;
+/// The same as a count, for many small objects: what a fetch that breaks off loses.
+const BATCH_ITEMS: usize = 4096;
 /// A hub that sends nothing for this long is asked again.
 const IDLE: Duration = Duration::from_secs(30);
 /// An index of the largest size, and the frame around it.
@@ -29,7 +29,7 @@ const ITEM_BYTES: usize = limits::INDEX_BYTES as usize + (64 << 10);
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     channel: watch::Receiver<Option<Channel>>,
-    store: ContentStore,
+    store: Arc<Store>,
 }
 
 #[derive(Default)]
@@ -47,7 +47,7 @@ type Kept = (Vec<Digest>, Vec<Digest>);
 
 impl Fetcher {
     /// Over the channel in `channel`, into `store`.
-    pub fn new(channel: watch::Receiver<Option<Channel>>, store: ContentStore) -> Self {
+    pub fn new(channel: watch::Receiver<Option<Channel>>, store: Arc<Store>) -> Self {
         Self { channel, store }
     }
 
@@ -107,7 +107,7 @@ impl Fetcher {
                 batch.into_iter().partition(|content| Digest::of(&content.bytes) == content.digest);
             let digests = |list: &[Content]| list.iter().map(|content| content.digest).collect::<Vec<_>>();
             let kept = (digests(&good), digests(&bad));
-            store.put(&good).map(|()| kept)
+            store.put(good.iter().map(|content| (content.digest, content.bytes.as_slice()))).map(|_| kept)
         }));
         Ok(())
     }

@@ -21,7 +21,6 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::reconcile::Input;
 use crate::scripted::{self, Memory};
-use crate::store::content::ContentStore;
 use crate::store::secret::SecretStore;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -211,12 +210,12 @@ async fn fetched_content_is_checked_and_kept() {
     let large = Content { digest: Digest::of(&[7; 4 << 20]), bytes: vec![7; limits::INDEX_BYTES as usize] };
     hub.shared.content.lock().unwrap().extend([good.clone(), bad.clone(), large.clone()]);
     let dir = tempfile::tempdir().unwrap();
-    let store = ContentStore::open(dir.path()).unwrap();
+    let store = Arc::new(rimward_content::Store::open(dir.path().join("content")).unwrap());
     let fetcher = Fetcher::new(spoke.channel.subscribe(), store.clone());
     let outcome = fetcher.fetch(vec![good.digest, bad.digest, large.digest, Digest::of(b"absent")]).await;
     let Outcome::Fetched { stored, corrupt, error } = outcome else { panic!("{outcome:?}") };
     assert_eq!((stored, corrupt, error), (vec![good.digest, large.digest], vec![bad.digest], None));
-    assert_eq!(store.get(good.digest).unwrap(), b"good");
+    assert_eq!(store.get(&good.digest).unwrap().unwrap(), b"good");
     spoke.channel.send_replace(None);
     let outcome = fetcher.fetch(vec![good.digest]).await;
     assert!(matches!(outcome, Outcome::Fetched { error: Some(_), .. }));

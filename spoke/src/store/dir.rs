@@ -66,24 +66,16 @@ impl DataDir {
 }
 
 /// Writes `bytes` to `path` so that after a power cut there is the old content or the new, never half: a temporary
-/// file, fsync, rename. The caller syncs the directory, once for many files.
+/// file, which only we can read, fsync, rename. The caller syncs the directory, once for many files.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension(TEMPORARY);
-    write_temporary(&temporary, bytes)?.sync_all()?;
-    std::fs::rename(&temporary, path)
-}
-
-/// Writes a new file that only we can read; it is not synced yet.
-pub fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let temporary = path.with_extension("tmp");
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true).mode(0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&temporary)?;
     file.write_all(bytes)?;
-    Ok(file)
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
 }
-
-/// Extension of files that were not finished; they are removed at start.
-pub const TEMPORARY: &str = "tmp";
 
 /// Makes the renames in `path` durable.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
