@@ -4,6 +4,7 @@
 
 mod listkeys;
 mod manifest;
+pub mod part;
 pub mod plain;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod depends;
 mod files;
 mod fleet_state;
 mod guardrails;
+mod handover;
 mod left_out;
 mod manifests;
 mod options;

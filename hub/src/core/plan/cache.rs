@@ -14,6 +14,7 @@ use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree,
 use crate::core::note::{Note, Notes, PER_APP};
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::ClusterIndex;
+use crate::render::part::app_roots;
 use crate::render::plain::{self, Parsed, Rendered};
 
 /// Remembers what was rendered from what.
@@ -105,10 +106,15 @@ impl RenderCache {
         if !self.sources.get(id).is_some_and(same) {
             self.counts.sources += 1;
             let load = load_apps_indexed(id, spec, tenant, index, tree);
-            let source = Source { tree: tree.clone(), load, roots: plain::app_roots(tree) };
+            let source = Source { tree: tree.clone(), load, roots: app_roots(tree) };
             self.sources.insert(id.clone(), source);
         }
         &self.sources[id]
+    }
+
+    /// The folders of a source that are Apps of their own; it must have been read in this planning.
+    pub(super) fn roots(&self, id: &SourceId) -> Option<&BTreeSet<String>> {
+        self.sources.get(id).map(|source| &source.roots)
     }
 
     /// Reads an App's files, as far as they are new.
