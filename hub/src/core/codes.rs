@@ -55,6 +55,8 @@ pub const LEFT_OUT: &str = "RW3025";
 pub const UNKNOWN_KIND: &str = "RW3026";
 /// A wrong App file in a folder of another App.
 pub const WRONG_BELOW: &str = "RW3027";
+/// An App that would lose what another one asks for and cannot have.
+pub const HANDOVER: &str = "RW3028";
 /// A namespace that is not the tenant's.
 pub const NAMESPACE: &str = "RW4001";
 /// A cluster-scoped object of a tenant that may not have it.

@@ -4,6 +4,7 @@
 
 mod listkeys;
 mod manifest;
+pub mod names;
 pub mod part;
 pub mod plain;
 

@@ -176,7 +176,7 @@ fn item(path: &str, node: &Node, namespace: Option<&str>, notes: &mut Notes) -> 
 
 /// The items of a `List`, or of a typed list such as `ConfigMapList`, whose items need not say what they are. They are
 /// moved out of it: lists within lists would otherwise be copied at each level.
-fn expand_list(mut node: Node) -> Vec<Node> {
+pub(super) fn expand_list(mut node: Node) -> Vec<Node> {
     let kind = node.get("kind").and_then(Node::text).unwrap_or("").to_owned();
     let version = node.get("apiVersion").and_then(Node::text).unwrap_or("").to_owned();
     let (Some(item_kind), Value::Map(entries)) = (kind.strip_suffix("List"), &mut node.value) else {

@@ -94,7 +94,7 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     let mut notes = Vec::new();
     let sources = Sources::read(inputs, &index, cache, &mut notes);
     let mut standings = render_all(inputs, &sources, cache, &mut notes);
-    let handover = Handover { sources: &sources };
+    let handover = Handover { inputs, before: &before, sources: &sources };
     handover.below(&mut standings, cache, &mut notes);
     let renames = Renames { sources: &sources };
     renames.refuse(&mut standings, &mut notes);
@@ -108,7 +108,9 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
         let renamed = renames.settle(&before, &mut standings, &mut notes);
         let waits = depends.settle(&mut standings, &mut notes);
         let owned = owners::settle(inputs, &before, &sources, &mut standings, cache, &mut notes);
-        if !(renamed || waits || owned) {
+        // The last, because it goes by who is kept for a reason of its own.
+        let turned = renamed || waits || owned;
+        if !turned && !handover.settle(&mut standings, cache, &mut notes) {
             break;
         }
     }
