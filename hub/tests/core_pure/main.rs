@@ -10,6 +10,7 @@ mod files;
 mod fleet_state;
 mod guardrails;
 mod handover;
+mod handover_property;
 mod left_out;
 mod manifests;
 mod options;
