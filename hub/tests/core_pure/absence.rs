@@ -1,5 +1,7 @@
 //! Absent never means delete: every way in which something can be missing.
 
+use rimward_hub::core::plan::Looks;
+
 use super::world::{FLEET, World, app, cluster, config_map, id, source};
 
 #[test]
@@ -186,6 +188,28 @@ fn an_app_moves_between_sources_without_going() {
     let step = world.step();
     assert!(step.unchanged());
     assert_eq!(step.output.origins[&id("payments/web")].source, source("payments/more"));
+}
+
+#[test]
+fn an_app_that_may_have_gone_to_a_source_not_looked_at_since_stays() {
+    let mut world = World::started();
+    world.fleet("fleet.yaml", &super::world::two_sources());
+    world.file_in("payments/more", "other/rimward.yaml", &app("other", "{names: [us-1]}"));
+    world.file_in("payments/more", "other/cm.yaml", &config_map("other", "1"));
+    world.step();
+    world.remove("web/rimward.yaml");
+    world.looks.insert(source("payments/apps"), Looks { last: 7, changed: 7 });
+    for last in [0, 6, 7] {
+        world.looks.insert(source("payments/more"), Looks { last, changed: 2 });
+        let step = world.step();
+        assert!(step.unchanged(), "{last}: {:?}", step.removed("us-1"));
+        assert_eq!(step.codes(), ["RW4012".to_owned()].into());
+        let why = step.blocked("payments/web").unwrap();
+        assert!(why.contains("source payments/more was not looked at since"), "{why}");
+    }
+    // It is not there either; or it is, and then it goes on.
+    world.looks.insert(source("payments/more"), Looks { last: 8, changed: 2 });
+    assert_eq!(world.step().removed("us-1"), ["payments/web"]);
 }
 
 #[test]

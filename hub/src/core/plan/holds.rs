@@ -12,7 +12,7 @@ use super::before::Before;
 use super::renames::{Renames, waits_for_rename};
 use super::standing::{Sources, Standing};
 use crate::core::codes;
-use crate::core::model::SourceId;
+use crate::core::model::{SourceId, Tenant};
 use crate::core::note::{Note, Position};
 use crate::core::select::{ClusterIndex, ClusterSet};
 use crate::core::world::HubHold;
@@ -127,8 +127,23 @@ impl Removal<'_> {
                 why,
             };
         }
+        if let Some(source) = self.behind(tenant, &origin.source) {
+            let message = format!("{id} stays: source {source} was not looked at since, and it may be there");
+            let note = Note::warning(codes::UNKNOWN_SOURCE, at(), message);
+            return Absence::Unclear(note.help(format!("see why: rimward describe source/{source}")));
+        }
         let commit = self.inputs.trees.get(&origin.source).map(|tree| tree.commit.clone());
         Absence::Removed { commit: commit.unwrap_or_default() }
+    }
+
+    /// A source of the tenant that was not looked at since `origin` is as it is: what went from the one may have come to
+    /// the other.
+    fn behind(&self, tenant: &Tenant, origin: &SourceId) -> Option<SourceId> {
+        let looks = |id: &SourceId| self.inputs.looks.get(id).copied().unwrap_or_default();
+        let changed = looks(origin).changed;
+        let id = |name: &String| SourceId::Tenant { tenant: tenant.name.clone(), source: name.clone() };
+        let mut others = tenant.sources.keys().map(id).filter(|id| id != origin);
+        others.find(|id| looks(id).last <= changed)
     }
 
     fn renamed(&self, id: &AppId, to: &AppId, standings: &BTreeMap<AppId, Standing>) -> Standing {

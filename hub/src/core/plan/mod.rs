@@ -47,6 +47,15 @@ pub struct Origin {
     pub path: String,
 }
 
+/// How recent a source's snapshot is, in looks at sources, which are numbered as they begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// The last look that found it.
+    pub last: u64,
+    /// The newest look at any source that had begun when it was new.
+    pub changed: u64,
+}
+
 /// Everything a planning depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInputs<'a> {
@@ -54,6 +63,8 @@ pub struct PlanInputs<'a> {
     pub policy: &'a Policy,
     /// Last good snapshot of each tenant source. A source that is not here is unknown: its Apps are carried on.
     pub trees: &'a BTreeMap<SourceId, Arc<SourceTree>>,
+    /// How recent they are. A source that is not here is as it was left, whenever that was.
+    pub looks: &'a BTreeMap<SourceId, Looks>,
     /// Clusters with an identity.
     pub enrolled: &'a BTreeMap<ClusterName, ClusterUid>,
     /// The plans in force. Pass equal plans as one `Arc`: work is shared by pointer.
