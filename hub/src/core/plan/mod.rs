@@ -111,6 +111,7 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     renames.refuse(&mut standings, &mut notes);
     let removal = Removal { inputs, index: &index, before: &before, sources: &sources, renames: &renames };
     let mut holds = removal.emptied(&mut standings);
+    removal.misnamed(&mut standings, &mut notes);
     holds.extend(removal.absent(&mut standings));
     let depends = Depends { before: &before, sources: &sources };
     // What one rule keeps may be what another one goes by, so all of them must be content at once. Each turn keeps at
