@@ -7,6 +7,8 @@ mod accidents;
 mod annotations;
 #[path = "deletes/budget.rs"]
 mod budget;
+#[path = "deletes/handed.rs"]
+mod handed;
 #[path = "deletes/held.rs"]
 mod held;
 
@@ -23,6 +25,7 @@ async fn deletions_are_meant_or_they_wait() -> Result<()> {
     story.tell("an App's file removed: pruned, by a tombstone that then goes", app_removed(&mut rig)).await;
     story.tell("an object removed: pruned", object_removed(&mut rig)).await;
     story.tell("an object moved to another App keeps its UID", moved(&rig)).await;
+    handed::tell(&mut story, &mut rig).await;
     held::tell(&mut story, &mut rig).await;
     budget::tell(&mut story, &mut rig).await;
     annotations::tell(&mut story, &mut rig).await;

@@ -53,6 +53,10 @@ pub const LIST_KEY: &str = "RW3024";
 pub const LEFT_OUT: &str = "RW3025";
 /// A kind in a list that is none of Kubernetes' own.
 pub const UNKNOWN_KIND: &str = "RW3026";
+/// A wrong App file in a folder of another App.
+pub const WRONG_BELOW: &str = "RW3027";
+/// An App that would lose what another one asks for and cannot have.
+pub const HANDOVER: &str = "RW3028";
 /// A namespace that is not the tenant's.
 pub const NAMESPACE: &str = "RW4001";
 /// A cluster-scoped object of a tenant that may not have it.

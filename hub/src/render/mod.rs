@@ -4,6 +4,8 @@
 
 mod listkeys;
 mod manifest;
+pub mod names;
+pub mod part;
 pub mod plain;
 
 use std::sync::Arc;

@@ -9,10 +9,10 @@ use rimward_proto::bundle::{BundleIndex, IndexEntry};
 use rimward_proto::{Digest, ObjectKey};
 
 use super::manifest::{Manifest, manifest};
+use super::part::Part;
 use super::{Defined, RenderedObject};
 use crate::core::codes;
-use crate::core::files::APP_FILE;
-use crate::core::model::{App, LeftOut, SourceTree};
+use crate::core::model::{App, SourceTree};
 use crate::core::note::{Note, Notes, PER_APP, PER_FILE, Position};
 use crate::core::scope::{CrdScopes, built_in, scope};
 use crate::core::yaml::{self, Entry, Node, Value};
@@ -67,7 +67,7 @@ pub struct Bundle {
 }
 
 /// Reads the files of `app`, taking over from `before` those that have not changed. `parsed` counts the others; `roots`
-/// are the [`app_roots`] of the tree.
+/// are the [`app_roots`](super::part::app_roots) of the tree.
 pub fn parse(
     app: &App,
     tree: &SourceTree,
@@ -106,12 +106,7 @@ pub fn parse(
     result
 }
 
-/// The folders of a tree that are Apps of their own.
-pub fn app_roots(tree: &SourceTree) -> BTreeSet<String> {
-    tree.files.keys().filter_map(|path| folder_of(path, APP_FILE)).map(str::to_owned).collect()
-}
-
-/// The manifest files of an App: below its path, without dot-paths, App files, and folders that are Apps of their own.
+/// The manifest files of an App, and a note for each that is for a tool.
 fn manifests<'t>(
     app: &App,
     tree: &'t SourceTree,
@@ -119,14 +114,8 @@ fn manifests<'t>(
     notes: &mut Notes,
 ) -> Vec<(&'t String, &'t Arc<[u8]>)> {
     let mut found = Vec::new();
-    // Paths with one prefix stand together, so the walk ends with the folder.
-    let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
-    for (path, bytes) in tree.files.range(start..) {
-        let Some(rest) = below(path, &app.path) else { break };
+    for (path, bytes) in Part::of(app).manifests(tree, roots) {
         let name = path.rsplit('/').next().unwrap_or(path);
-        if foreign(app, roots, path, rest) || !is_yaml(name) || name == APP_FILE {
-            continue;
-        }
         if matches!(name, "kustomization.yaml" | "kustomization.yml" | "Chart.yaml") {
             let tool = if name == "Chart.yaml" { "Helm" } else { "Kustomize" };
             let message = format!("{tool} is not built yet");
@@ -142,14 +131,7 @@ fn manifests<'t>(
 /// What is not read where an App's manifests are: rendered without it, the App would look complete, and what it holds
 /// would be pruned.
 fn left_out(app: &App, tree: &SourceTree, roots: &BTreeSet<String>, notes: &mut Notes) {
-    let way = ancestors(&app.path).chain([app.path.as_str()]);
-    let way = way.filter_map(|folder| tree.left_out.get_key_value(folder));
-    let start = if app.path.is_empty() { String::new() } else { format!("{}/", app.path) };
-    let inside = tree.left_out.range(start..).map_while(|(path, what)| {
-        let rest = below(path, &app.path)?;
-        Some((!foreign(app, roots, path, rest) && may_be_manifest(path, *what)).then_some((path, what)))
-    });
-    let mut found = way.chain(inside.flatten());
+    let mut found = Part::of(app).left_out(tree, roots);
     let Some((path, what)) = found.next() else { return };
     let more = match found.count() {
         0 => String::new(),
@@ -159,40 +141,6 @@ fn left_out(app: &App, tree: &SourceTree, roots: &BTreeSet<String>, notes: &mut 
         format!("not read: {}{more}; it may hold manifests, so the App stays as it is", what.describe());
     let help = "commit a regular file or folder in its place, or move it into a dot-folder or out of the App's `path`";
     notes.push(Note::error(codes::LEFT_OUT, Position::file(path.clone()), message).help(help));
-}
-
-fn may_be_manifest(path: &str, what: LeftOut) -> bool {
-    match what {
-        LeftOut::LinkToFile | LeftOut::OddFile => is_yaml(path),
-        LeftOut::LinkToFolder | LeftOut::Link | LeftOut::Submodule | LeftOut::OddFolder => true,
-    }
-}
-
-fn is_yaml(name: &str) -> bool {
-    [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending))
-}
-
-/// True of a path, `rest` below the App's own, that is in a dot-path or in a folder that is an App of its own.
-fn foreign(app: &App, roots: &BTreeSet<String>, path: &str, rest: &str) -> bool {
-    let other =
-        |folder: &str| roots.contains(folder) && folder != app.root && below(folder, &app.root).is_some();
-    rest.split('/').any(|part| part.starts_with('.')) || ancestors(path).any(other)
-}
-
-/// The folder of `path` if its file has that name.
-fn folder_of<'p>(path: &'p str, name: &str) -> Option<&'p str> {
-    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
-    (file == name).then_some(folder)
-}
-
-/// The rest of `path` below `folder`; the empty folder is the top.
-fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
-    if folder.is_empty() { Some(path) } else { path.strip_prefix(folder)?.strip_prefix('/') }
-}
-
-/// The folders a file is in, the top left out.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
 fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>) -> File {
@@ -228,7 +176,7 @@ fn item(path: &str, node: &Node, namespace: Option<&str>, notes: &mut Notes) -> 
 
 /// The items of a `List`, or of a typed list such as `ConfigMapList`, whose items need not say what they are. They are
 /// moved out of it: lists within lists would otherwise be copied at each level.
-fn expand_list(mut node: Node) -> Vec<Node> {
+pub(super) fn expand_list(mut node: Node) -> Vec<Node> {
     let kind = node.get("kind").and_then(Node::text).unwrap_or("").to_owned();
     let version = node.get("apiVersion").and_then(Node::text).unwrap_or("").to_owned();
     let (Some(item_kind), Value::Map(entries)) = (kind.strip_suffix("List"), &mut node.value) else {

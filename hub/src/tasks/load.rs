@@ -179,8 +179,29 @@ impl Loader {
             self.settle(&id, 0, None).await;
             return;
         }
+        self.count(&id, number, &result);
         let trouble = self.take(&id, git, result).await;
         self.settle(&id, number, trouble).await;
+    }
+
+    /// Remembers how recent the source is now. What went from a source may have come to another one of its tenant, and
+    /// nothing is removed before those were looked at, too; so that is soon.
+    fn count(&mut self, id: &SourceId, number: u64, result: &Result<Found, LookError>) {
+        let Ok(found) = result else { return };
+        let siblings = self.slots.siblings(id);
+        let mut loaded = lock(&self.loaded);
+        let known = |id: &SourceId| loaded.looks.get(id).copied().unwrap_or_default();
+        let before = known(id).last;
+        let awaited = siblings.iter().any(|id| (before..number).contains(&known(id).changed));
+        let looks = loaded.looks.entry(id.clone()).or_default();
+        looks.last = number;
+        if matches!(found, Found::New(_)) {
+            looks.changed = self.number;
+            drop(loaded);
+            self.slots.hurry(&siblings);
+        } else if awaited {
+            self.state.plan_needed.notify_one();
+        }
     }
 
     /// Puts what was found to use. Returns what went wrong.

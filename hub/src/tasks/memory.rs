@@ -18,7 +18,7 @@ use super::slots::{Slot, Slots};
 use crate::core::files::load_fleet;
 use crate::core::model::{Policy, SourceId, SourceTree};
 use crate::core::note::Note;
-use crate::core::plan::Origin;
+use crate::core::plan::{Looks, Origin};
 use crate::core::world::{Published, SourceStatus};
 use crate::session::enrolled;
 use crate::source::Mirrors;
@@ -34,6 +34,8 @@ pub struct Loaded {
     pub good: BTreeMap<String, Arc<[u8]>>,
     /// Last good snapshot of each tenant source.
     pub trees: BTreeMap<SourceId, Arc<SourceTree>>,
+    /// How recent they are: nothing before the first look since the start.
+    pub looks: BTreeMap<SourceId, Looks>,
 }
 
 /// What planning remembers.
@@ -106,7 +108,10 @@ pub fn recall(state: &Arc<State>, mirrors: &Mirrors) -> Result<(Memory, Loaded, 
 /// Reads the policy from the fleet repo's files, and makes the slots follow it.
 pub fn policy(loaded: &mut Loaded, slots: &mut Slots, tree: &SourceTree) -> Vec<Note> {
     let load = load_fleet(tree, &loaded.good);
-    slots.follow(&load.policy);
+    for moved in slots.follow(&load.policy) {
+        loaded.looks.remove(&moved);
+    }
+    loaded.looks.retain(|id, _| slots.slots.contains_key(id));
     loaded.trees.retain(|id, _| slots.slots.contains_key(id));
     loaded.good = load.good;
     loaded.policy = Some(Arc::new(load.policy));

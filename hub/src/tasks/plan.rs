@@ -133,6 +133,7 @@ impl Planner {
         let inputs = PlanInputs {
             policy: &policy,
             trees: &loaded.trees,
+            looks: &loaded.looks,
             enrolled: &enrolled,
             previous: &self.memory.plans,
             origins: &self.memory.origins,

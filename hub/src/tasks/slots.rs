@@ -90,6 +90,26 @@ impl Slots {
         check_url(&git.url).is_ok_and(|server| self.failures.contains_key(&server))
     }
 
+    /// The other sources of a source's tenant.
+    pub fn siblings(&self, of: &SourceId) -> Vec<SourceId> {
+        let SourceId::Tenant { tenant: own, .. } = of else { return Vec::new() };
+        let sibling =
+            |id: &&SourceId| *id != of && matches!(id, SourceId::Tenant { tenant, .. } if tenant == own);
+        self.slots.keys().filter(sibling).cloned().collect()
+    }
+
+    /// Makes these due at once, those of failing servers left out: they have a pace of their own.
+    pub fn hurry(&mut self, ids: &[SourceId]) {
+        for id in ids {
+            let Some(slot) = self.slots.get_mut(id) else { continue };
+            if check_url(&slot.git.url).is_ok_and(|server| self.failures.contains_key(&server)) {
+                continue;
+            }
+            slot.due = Instant::now();
+            slot.again = slot.running.is_some();
+        }
+    }
+
     /// A look has ended: says when the next one is.
     pub fn ended(&mut self, id: &SourceId, error: Option<&SourceError>) {
         let Some(slot) = self.slots.get_mut(id) else { return };

@@ -1,5 +1,7 @@
 //! Absent never means delete: every way in which something can be missing.
 
+use rimward_hub::core::plan::Looks;
+
 use super::world::{FLEET, World, app, cluster, config_map, id, source};
 
 #[test]
@@ -117,6 +119,38 @@ fn the_last_cluster_of_an_app_is_held() {
 }
 
 #[test]
+fn a_misspelt_cluster_takes_nothing_from_the_one_that_is_meant() {
+    let two = "clusters: {names: [eu-1, us-1]}";
+    let of_tenant = FLEET.replace("clusters: {}", two);
+    let of_source = FLEET.replace("apps.git}", "apps.git}, clusters: {names: [eu-1, us-1]}");
+    for (fleet, wrong) in [(&of_tenant, "app"), (&of_tenant, "fleet"), (&of_source, "fleet")] {
+        let mut world = World::started();
+        world.fleet("fleet.yaml", fleet);
+        world.file("web/rimward.yaml", &app("web", "{names: [eu-1, us-1]}"));
+        world.step();
+        let mut app = app("web", "{names: [eu-1, us-11]}");
+        match wrong {
+            "app" => world.file("web/rimward.yaml", &app),
+            _ => {
+                world.fleet("fleet.yaml", &fleet.replace("[eu-1, us-1]", "[eu-1, us-11]"));
+                world.file("web/rimward.yaml", &super::world::app("web", "{}"));
+            }
+        }
+        world.file("web/cm.yaml", &config_map("web", "2"));
+        let step = world.step();
+        assert!(step.unchanged(), "{:?}", step.removed("us-1"));
+        let why = step.blocked("payments/web").unwrap();
+        assert!(why.starts_with("RW3010 web/rimward.yaml:6:13") && why.contains("would leave us-1"), "{why}");
+        assert!(why.contains("us-11, named at"), "{why}");
+        // The name of a cluster that is to come is in nobody's way.
+        app = super::world::app("web", "{names: [eu-1, us-1, us-11]}");
+        world.fleet("fleet.yaml", &fleet.replace("[eu-1, us-1]", "[eu-1, us-1, us-11]"));
+        world.file("web/rimward.yaml", &app);
+        assert_eq!(world.step().apps("us-1"), ["payments/web@4"]);
+    }
+}
+
+#[test]
 fn the_last_object_of_an_app_is_held() {
     let mut world = World::started();
     world.remove("web/cm.yaml");
@@ -186,6 +220,28 @@ fn an_app_moves_between_sources_without_going() {
     let step = world.step();
     assert!(step.unchanged());
     assert_eq!(step.output.origins[&id("payments/web")].source, source("payments/more"));
+}
+
+#[test]
+fn an_app_that_may_have_gone_to_a_source_not_looked_at_since_stays() {
+    let mut world = World::started();
+    world.fleet("fleet.yaml", &super::world::two_sources());
+    world.file_in("payments/more", "other/rimward.yaml", &app("other", "{names: [us-1]}"));
+    world.file_in("payments/more", "other/cm.yaml", &config_map("other", "1"));
+    world.step();
+    world.remove("web/rimward.yaml");
+    world.looks.insert(source("payments/apps"), Looks { last: 7, changed: 7 });
+    for last in [0, 6, 7] {
+        world.looks.insert(source("payments/more"), Looks { last, changed: 2 });
+        let step = world.step();
+        assert!(step.unchanged(), "{last}: {:?}", step.removed("us-1"));
+        assert_eq!(step.codes(), ["RW4012".to_owned()].into());
+        let why = step.blocked("payments/web").unwrap();
+        assert!(why.contains("source payments/more was not looked at since"), "{why}");
+    }
+    // It is not there either; or it is, and then it goes on.
+    world.looks.insert(source("payments/more"), Looks { last: 8, changed: 2 });
+    assert_eq!(world.step().removed("us-1"), ["payments/web"]);
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod depends;
 mod files;
 mod fleet_state;
 mod guardrails;
+mod handover;
+mod handover_property;
 mod left_out;
 mod manifests;
 mod options;

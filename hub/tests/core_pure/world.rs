@@ -8,7 +8,7 @@ use rimward_hub::core::files::load_fleet;
 use rimward_hub::core::guardrails::matches_namespace;
 use rimward_hub::core::model::{LeftOut, Policy, SourceId, SourceTree};
 use rimward_hub::core::note::Note;
-use rimward_hub::core::plan::{Origin, PlanInputs, PlanOutput, RenderCache, plan};
+use rimward_hub::core::plan::{Looks, Origin, PlanInputs, PlanOutput, RenderCache, plan};
 use rimward_proto::bundle::BundleIndex;
 use rimward_proto::object::is_kind;
 use rimward_proto::plan::{Plan, PlanBundle};
@@ -70,6 +70,7 @@ pub struct World {
     /// What is there and not read, in payments/apps and in the fleet repo.
     pub left_out: BTreeMap<String, LeftOut>,
     pub fleet_left_out: BTreeMap<String, LeftOut>,
+    pub looks: BTreeMap<SourceId, Looks>,
     pub enrolled: BTreeMap<ClusterName, ClusterUid>,
     pub previous: BTreeMap<ClusterName, Arc<Plan>>,
     pub origins: BTreeMap<AppId, Origin>,
@@ -166,9 +167,14 @@ impl World {
         cache: &mut RenderCache,
     ) -> PlanOutput {
         let indexes = self.indexes();
+        // Unless a test says otherwise, all sources were looked at just now.
+        let now = Looks { last: u64::from(self.commit), changed: 0 };
+        let looks = |id: &SourceId| self.looks.get(id).copied().unwrap_or(now);
+        let looks: BTreeMap<_, _> = trees.keys().map(|id| (id.clone(), looks(id))).collect();
         let inputs = PlanInputs {
             policy,
             trees,
+            looks: &looks,
             enrolled: &self.enrolled,
             previous: &self.previous,
             origins: &self.origins,

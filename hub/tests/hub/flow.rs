@@ -225,6 +225,55 @@ async fn a_server_that_hangs_stops_no_other_source() {
     drop(hung);
 }
 
+/// A source whose turn comes in an hour: what left another one may be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_moves_to_a_source_that_is_looked_at_later() {
+    let rig = Rig::new();
+    let more = rig.server.create("more", Access::Open).unwrap();
+    let other = APP.replace("name: web", "name: other").replace("clusters: {}", "clusters: {names: [eu-1]}");
+    more.commit(&[("other/rimward.yaml", Some(&other))], "other").unwrap();
+    let (apps_url, more_url) = (rig.apps.url(), more.url());
+    let documents = format!(
+        "apiVersion: rimward.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: eu-1}}\n---\n\
+         apiVersion: rimward.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: payments}}\nspec:\n  sources:\n  \
+         - {{name: apps, git: {{url: '{apps_url}'}}, interval: 1h}}\n  \
+         - {{name: more, git: {{url: '{more_url}'}}, interval: 1h}}\n  \
+         clusters: {{}}\n  namespaces: [payments]\n"
+    );
+    rig.fleet.commit(&[("fleet.yaml", Some(&documents))], "two sources").unwrap();
+    let second = APP.replace("name: web", "name: second");
+    rig.apps.commit(&[("second/rimward.yaml", Some(&second))], "not the last").unwrap();
+    let hub = Hub::start_in(&rig.home).await;
+    let handle = hub.tasks();
+    hub.spoke("eu-1").await;
+    reconcile(&handle, vec![]).await.unwrap();
+    let map = config_map("2");
+    let moved = [("web/rimward.yaml", Some(APP)), ("web/cm.yaml", Some(map.as_str()))];
+    more.commit(&moved, "moved here").unwrap();
+    rig.apps.commit(&[("web/rimward.yaml", None), ("web/cm.yaml", None)], "moved away").unwrap();
+    let web = |plan: &Plan| plan.bundles.iter().find(|b| b.app.as_str() == "web").map(|b| b.commit.clone());
+    let until = async |wanted: Option<String>| {
+        let mut published = hub.state.published.subscribe();
+        loop {
+            let plan = plan(&hub);
+            if web(&plan) == wanted {
+                return plan;
+            }
+            assert!(plan.removed.is_empty(), "it was taken for gone: {plan:?}");
+            published.changed().await.unwrap();
+        }
+    };
+    reconcile(&handle, vec![apps()]).await.unwrap();
+    let plan = tokio::time::timeout(SOON, until(Some(more.head().unwrap()))).await.unwrap();
+    assert!(plan.removed.is_empty());
+    // What went nowhere is known to be gone as soon.
+    more.commit(&[("web/rimward.yaml", None), ("web/cm.yaml", None)], "gone").unwrap();
+    let source = SourceId::try_from("payments/more".to_owned()).unwrap();
+    reconcile(&handle, vec![source]).await.unwrap();
+    let plan = tokio::time::timeout(SOON, until(None)).await.unwrap();
+    assert_eq!(plan.removed.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_a_newer_one_overtook_is_found_in_its_history() {
     let rig = Rig::new();

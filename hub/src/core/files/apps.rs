@@ -29,6 +29,9 @@ pub struct AppsLoad {
     /// App files that do not even say which App they are, and what is not read at all and may hold one: any App may be
     /// in them.
     pub broken: BTreeSet<String>,
+    /// Every App file that is read and counts for no App, with the first thing that is wrong. Its folder is an App of
+    /// its own all the same.
+    pub wrong: BTreeMap<String, Note>,
     /// What is wrong with the files.
     pub notes: Vec<Note>,
 }
@@ -121,10 +124,15 @@ fn one_file(load: &mut AppsLoad, notes: &mut Notes, path: &str, bytes: &[u8], co
     if let Some(id) = id.as_ref().filter(|_| !former.is_empty()) {
         load.former.entry(id.clone()).or_default().extend(former);
     }
+    if let Some(error) = &error {
+        load.wrong.insert(path.to_owned(), error.clone());
+    }
     match (id, found, error) {
         (Some(id), Some(app), None) => add(load, notes, id, app),
         (Some(id), _, Some(error)) => {
-            load.apps.remove(&id);
+            if let Some(other) = load.apps.remove(&id) {
+                load.wrong.insert(other.at.file.clone(), twice(&id, &other.at, &error.at));
+            }
             load.stuck.entry(id).or_insert((path.to_owned(), error));
         }
         _ => {
@@ -170,15 +178,21 @@ fn document(check: &mut Check<'_>, bytes: &[u8]) -> Option<Node> {
 }
 
 fn add(load: &mut AppsLoad, notes: &mut Notes, id: AppId, app: App) {
-    let Some(other) =
-        load.apps.get(&id).map(|app| app.at.clone()).or_else(|| Some(load.stuck.get(&id)?.1.at.clone()))
-    else {
+    let good = load.apps.remove(&id).map(|app| app.at.clone());
+    let Some(other) = good.clone().or_else(|| Some(load.stuck.get(&id)?.1.at.clone())) else {
         load.apps.insert(id, Arc::new(app));
         return;
     };
-    let note = Note::error(codes::DUPLICATE, app.at.clone(), format!("App {id} is also at {other}"))
-        .help("rename one of them; until then neither is updated");
+    if let Some(good) = good {
+        load.wrong.insert(good.file.clone(), twice(&id, &good, &app.at));
+    }
+    let note = twice(&id, &app.at, &other);
     notes.push(note.clone());
-    load.apps.remove(&id);
+    load.wrong.insert(app.at.file.clone(), note.clone());
     load.stuck.entry(id).or_insert((app.at.file.clone(), note));
+}
+
+fn twice(id: &AppId, at: &Position, other: &Position) -> Note {
+    Note::error(codes::DUPLICATE, at.clone(), format!("App {id} is also at {other}"))
+        .help("rename one of them; until then neither is updated")
 }

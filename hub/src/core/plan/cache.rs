@@ -14,6 +14,8 @@ use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree,
 use crate::core::note::{Note, Notes, PER_APP};
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::ClusterIndex;
+use crate::render::names::Names;
+use crate::render::part::{Part, app_roots};
 use crate::render::plain::{self, Parsed, Rendered};
 
 /// Remembers what was rendered from what.
@@ -54,6 +56,8 @@ pub(super) struct Source {
     tree: Arc<SourceTree>,
     pub load: AppsLoad,
     roots: BTreeSet<String>,
+    /// By root, path and namespace.
+    names: BTreeMap<(String, String, Option<String>), Arc<Names>>,
 }
 
 #[derive(Debug)]
@@ -105,10 +109,23 @@ impl RenderCache {
         if !self.sources.get(id).is_some_and(same) {
             self.counts.sources += 1;
             let load = load_apps_indexed(id, spec, tenant, index, tree);
-            let source = Source { tree: tree.clone(), load, roots: plain::app_roots(tree) };
+            let source = Source { tree: tree.clone(), load, roots: app_roots(tree), names: BTreeMap::new() };
             self.sources.insert(id.clone(), source);
         }
         &self.sources[id]
+    }
+
+    /// The folders of a source that are Apps of their own; it must have been read in this planning.
+    pub(super) fn roots(&self, id: &SourceId) -> Option<&BTreeSet<String>> {
+        self.sources.get(id).map(|source| &source.roots)
+    }
+
+    /// What the files of a part of a source name; the source must have been read in this planning.
+    pub(super) fn names(&mut self, id: &SourceId, part: Part<'_>, namespace: Option<&str>) -> Arc<Names> {
+        let Some(Source { tree, roots, names, .. }) = self.sources.get_mut(id) else { return Arc::default() };
+        let key = (part.root.to_owned(), part.path.to_owned(), namespace.map(str::to_owned));
+        let read = || Arc::new(Names::read(part, namespace, tree, roots));
+        names.entry(key).or_insert_with(read).clone()
     }
 
     /// Reads an App's files, as far as they are new.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rimward_proto::plan::PlanBundle;
-use rimward_proto::{AppId, Digest, canonical};
+use rimward_proto::{AppId, ClusterName, Digest, canonical};
 use serde_json::json;
 
 use super::PlanInputs;
@@ -12,9 +12,10 @@ use super::before::Before;
 use super::renames::{Renames, waits_for_rename};
 use super::standing::{Sources, Standing};
 use crate::core::codes;
-use crate::core::model::SourceId;
+use crate::core::model::{App, SourceId, Tenant};
 use crate::core::note::{Note, Position};
 use crate::core::select::{ClusterIndex, ClusterSet};
+use crate::core::status::name_some;
 use crate::core::world::HubHold;
 
 /// The parts that decide what may go.
@@ -127,8 +128,23 @@ impl Removal<'_> {
                 why,
             };
         }
+        if let Some(source) = self.behind(tenant, &origin.source) {
+            let message = format!("{id} stays: source {source} was not looked at since, and it may be there");
+            let note = Note::warning(codes::UNKNOWN_SOURCE, at(), message);
+            return Absence::Unclear(note.help(format!("see why: rimward describe source/{source}")));
+        }
         let commit = self.inputs.trees.get(&origin.source).map(|tree| tree.commit.clone());
         Absence::Removed { commit: commit.unwrap_or_default() }
+    }
+
+    /// A source of the tenant that was not looked at since `origin` is as it is: what went from the one may have come to
+    /// the other.
+    fn behind(&self, tenant: &Tenant, origin: &SourceId) -> Option<SourceId> {
+        let looks = |id: &SourceId| self.inputs.looks.get(id).copied().unwrap_or_default();
+        let changed = looks(origin).changed;
+        let id = |name: &String| SourceId::Tenant { tenant: tenant.name.clone(), source: name.clone() };
+        let mut others = tenant.sources.keys().map(id).filter(|id| id != origin);
+        others.find(|id| looks(id).last <= changed)
     }
 
     fn renamed(&self, id: &AppId, to: &AppId, standings: &BTreeMap<AppId, Standing>) -> Standing {
@@ -164,6 +180,48 @@ impl Removal<'_> {
             }
         }
         holds
+    }
+
+    /// Keeps Apps that would leave a cluster while a selector that they are under names one that there is not: whoever
+    /// misspells a cluster's name does not mean to take everything from it.
+    pub fn misnamed(&self, standings: &mut BTreeMap<AppId, Standing>, notes: &mut Vec<(SourceId, Note)>) {
+        for (id, standing) in standings.iter_mut() {
+            let (Standing::Wanted(wanted), Some((app, _))) = (&*standing, self.sources.good.get(id)) else {
+                continue;
+            };
+            // To be nowhere any more is held as such.
+            let left = self.before.holders(id, self.index).minus(&wanted.clusters);
+            if left.is_empty() || wanted.clusters.is_empty() {
+                continue;
+            }
+            let Some((name, at)) = self.unknown_name(app) else { continue };
+            let names = name_some(self.index.named(&left));
+            let message = format!(
+                "{id} would leave {names}, and cluster {name}, named at {at}, has no document: it stays as it is"
+            );
+            let note = Note::error(codes::UNKNOWN_CLUSTER, app.clusters_at.clone(), message)
+                .help("correct the name, or take it out, or write its Cluster document");
+            notes.push((app.source.clone(), note.clone()));
+            *standing = Standing::Kept(note);
+        }
+    }
+
+    /// A cluster without a document that the App's selector or one of its bounds names, and where.
+    fn unknown_name(&self, app: &App) -> Option<(ClusterName, String)> {
+        let tenant = self.inputs.policy.tenants.get(&app.id.tenant)?;
+        let SourceId::Tenant { source, .. } = &app.source else { return None };
+        let spec = tenant.sources.get(source)?;
+        let fleet = |at: &Position| format!("{at} of the fleet repo");
+        let selectors = [
+            (&app.clusters, app.clusters_at.to_string()),
+            (&spec.clusters, fleet(&spec.at)),
+            (&tenant.clusters, fleet(&tenant.clusters_at)),
+        ];
+        selectors.into_iter().find_map(|(selector, at)| {
+            let mut names = selector.names.iter().flatten();
+            let name = names.find(|name| self.index.position(name).is_none())?;
+            Some((name.clone(), at))
+        })
     }
 
     /// Apps that clusters have and no plan mentions: what is approved gets a tombstone, the rest is held. Returns the

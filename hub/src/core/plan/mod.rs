@@ -8,6 +8,7 @@ mod cache;
 mod circles;
 mod depends;
 mod entry;
+mod handover;
 mod holds;
 mod owners;
 mod renames;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use self::before::Before;
 use self::build::{Build, bundles_of};
 use self::depends::Depends;
+use self::handover::Handover;
 use self::holds::Removal;
 use self::renames::Renames;
 use self::standing::{Sources, Standing, render_all};
@@ -45,6 +47,15 @@ pub struct Origin {
     pub path: String,
 }
 
+/// How recent a source's snapshot is, in looks at sources, which are numbered as they begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// The last look that found it.
+    pub last: u64,
+    /// The newest look at any source that had begun when it was new.
+    pub changed: u64,
+}
+
 /// Everything a planning depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInputs<'a> {
@@ -52,6 +63,8 @@ pub struct PlanInputs<'a> {
     pub policy: &'a Policy,
     /// Last good snapshot of each tenant source. A source that is not here is unknown: its Apps are carried on.
     pub trees: &'a BTreeMap<SourceId, Arc<SourceTree>>,
+    /// How recent they are. A source that is not here is as it was left, whenever that was.
+    pub looks: &'a BTreeMap<SourceId, Looks>,
     /// Clusters with an identity.
     pub enrolled: &'a BTreeMap<ClusterName, ClusterUid>,
     /// The plans in force. Pass equal plans as one `Arc`: work is shared by pointer.
@@ -92,10 +105,13 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     let mut notes = Vec::new();
     let sources = Sources::read(inputs, &index, cache, &mut notes);
     let mut standings = render_all(inputs, &sources, cache, &mut notes);
+    let handover = Handover { inputs, before: &before, sources: &sources };
+    handover.below(&mut standings, cache, &mut notes);
     let renames = Renames { sources: &sources };
     renames.refuse(&mut standings, &mut notes);
     let removal = Removal { inputs, index: &index, before: &before, sources: &sources, renames: &renames };
     let mut holds = removal.emptied(&mut standings);
+    removal.misnamed(&mut standings, &mut notes);
     holds.extend(removal.absent(&mut standings));
     let depends = Depends { before: &before, sources: &sources };
     // What one rule keeps may be what another one goes by, so all of them must be content at once. Each turn keeps at
@@ -104,7 +120,9 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
         let renamed = renames.settle(&before, &mut standings, &mut notes);
         let waits = depends.settle(&mut standings, &mut notes);
         let owned = owners::settle(inputs, &before, &sources, &mut standings, cache, &mut notes);
-        if !(renamed || waits || owned) {
+        // The last, because it goes by who is kept for a reason of its own.
+        let turned = renamed || waits || owned;
+        if !turned && !handover.settle(&mut standings, cache, &mut notes) {
             break;
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Sources {
     pub unknown: BTreeSet<SourceId>,
     /// Sources with files that may be any App, with one of them.
     pub broken: BTreeMap<SourceId, String>,
+    /// App files that count for no App, and what is wrong with each.
+    pub wrong: BTreeMap<SourceId, BTreeMap<String, Note>>,
     /// Sources that were read and have no App at all.
     pub empty: BTreeSet<SourceId>,
     /// By former name: the Apps, right or wrong, that say they were called so.
@@ -68,6 +70,7 @@ impl Sources {
             stuck: BTreeMap::new(),
             unknown: BTreeSet::new(),
             broken: BTreeMap::new(),
+            wrong: BTreeMap::new(),
             empty: BTreeSet::new(),
             former: BTreeMap::new(),
         };
@@ -83,6 +86,9 @@ impl Sources {
                 sources.broken.insert(id.clone(), file.clone());
             } else if load.apps.is_empty() && load.stuck.is_empty() {
                 sources.empty.insert(id.clone());
+            }
+            if !load.wrong.is_empty() {
+                sources.wrong.entry(id.clone()).or_default().extend(load.wrong.clone());
             }
             for (app, names) in &load.former {
                 for name in names {
@@ -133,6 +139,7 @@ impl Sources {
         let note = Note::error(codes::TWO_SOURCES, app.at.clone(), message)
             .help("remove one of them; until then neither is updated");
         notes.push((app.source.clone(), note.clone()));
+        self.wrong.entry(app.source.clone()).or_default().insert(app.at.file.clone(), note.clone());
         self.stuck.entry(app.id.clone()).or_insert((app.source.clone(), app.at.file.clone(), note));
     }
 }
