@@ -1,6 +1,8 @@
 //! Drift: whatever somebody changes by hand is put back, and said, with who did
 //! it; what belongs to others is left alone; Secrets are repaired in silence.
 
+#[path = "drift/approximate.rs"]
+mod approximate;
 #[path = "drift/foreign.rs"]
 mod foreign;
 #[path = "drift/secrets.rs"]
@@ -49,6 +51,9 @@ async fn what_changes_by_hand_is_put_back() -> Result<()> {
     story.tell("what others add beside is left alone", extended(&mut rig)).await;
     secrets::tell(&mut story, &mut rig).await;
     foreign::tell(&mut story, &mut rig).await;
+    story
+        .tell("where no dry-run is to be had, drift is guessed", approximate::without_a_dry_run(&mut rig))
+        .await;
     story.tell("asked as the tenant only", rig.sites[0].assert_impersonated()).await;
     story.end()
 }

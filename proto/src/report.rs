@@ -229,6 +229,9 @@ pub struct DriftReport {
     pub action: DriftAction,
     /// From seen to restored, if restored.
     pub restored_millis: Option<u64>,
+    /// The server could not be asked what it would make of the wanted object: the fields are guessed from the manifest.
+    #[serde(default)]
+    pub approximate: bool,
     /// At most [`crate::limits::REPORT_EXCEPTIONS`].
     pub fields: Vec<FieldDrift>,
 }

@@ -142,6 +142,7 @@ pub fn drift(item: &Value, wide: bool) -> Vec<String> {
     // That somebody fights back says more than that it was reported.
     let action = if shown && kind == "Contended" { kind.to_owned() } else { text(&item["action"]) };
     let mut end = vec![manager.to_owned(), action];
+    end.extend((item["approximate"] == true).then(|| "Approximate".to_owned()));
     end.extend(item["restoredMillis"].as_u64().map(|millis| format!("{millis}ms")));
     let start = format!("{} {} {}", text(&item["cluster"]), app(item), object(&item["object"]));
     let what = if shown { fields } else { vec![kind.to_owned()] };

@@ -311,6 +311,7 @@ pub fn drift(id: &str, now: Timestamp) -> DriftReport {
         manager: "kubectl-scale".into(),
         action: DriftAction::Reverted,
         restored_millis: Some(40),
+        approximate: false,
         fields: vec![FieldDrift {
             path: "/spec/replicas".into(),
             wanted: "3".into(),

@@ -206,7 +206,7 @@ async fn wait_ends_with_the_first_thing_that_is_not_ready() {
 }
 
 /// Drift of each kind, as spokes report it, and the line it makes.
-fn drifts(now: Timestamp) -> [(DriftReport, &'static str); 5] {
+fn drifts(now: Timestamp) -> [(DriftReport, &'static str); 6] {
     let start =
         |id: &str| DriftReport { restored_millis: None, action: DriftAction::Reported, ..drift(id, now) };
     let contended = DriftReport { kind: DriftType::Contended, manager: "hpa".into(), ..start("c") };
@@ -215,6 +215,10 @@ fn drifts(now: Timestamp) -> [(DriftReport, &'static str); 5] {
     [
         (drift("a", now), "/spec/replicas 3→5 kubectl-scale Reverted 40ms"),
         (start("b"), "/spec/replicas 3→5 kubectl-scale Reported"),
+        (
+            DriftReport { approximate: true, ..start("f") },
+            "/spec/replicas 3→5 kubectl-scale Reported Approximate",
+        ),
         (contended.clone(), "/spec/replicas 3→5 hpa Contended"),
         (DriftReport { id: "d".into(), fields: vec![], ..contended }, "Contended hpa Reported"),
         (

@@ -255,6 +255,7 @@ pub fn ready() -> Report {
         manager: "kubectl".into(),
         action: DriftAction::Reported,
         restored_millis: None,
+        approximate: false,
         fields: vec![],
     };
     Report {

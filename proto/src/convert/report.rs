@@ -177,6 +177,7 @@ fn drift_to_wire(drift: DriftReport) -> wire::Drift {
         manager: drift.manager,
         action: action.to_owned(),
         restored_millis: drift.restored_millis,
+        approximate: drift.approximate,
         fields: drift.fields.into_iter().map(field_to_wire).collect(),
     }
 }
@@ -202,6 +203,7 @@ fn drift_from_wire(drift: wire::Drift) -> Result<DriftReport> {
             _ => return Err(ConvertError::Invalid("drift action")),
         },
         restored_millis: drift.restored_millis,
+        approximate: drift.approximate,
         fields: drift.fields.into_iter().map(field_from_wire).collect(),
     })
 }

@@ -134,7 +134,7 @@ impl State {
                     managed.task = Task::Idle;
                 }
             }
-            let watched = !managed.resource_version.is_empty();
+            let watched = !managed.resource_version.is_empty() || managed.noticed.is_some();
             if want.is_some() && managed.want.is_none() && (managed.prune != Prune::Keep || watched) {
                 // Watches spoke of it while nothing wanted it, or it was on its way out: see what came of that.
                 (managed.prune, managed.must) = (Prune::Keep, Must::Look);

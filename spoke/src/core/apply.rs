@@ -121,7 +121,7 @@ impl State {
     }
 
     /// What was just applied says whether it may be pruned one day.
-    fn note_kept(&mut self, key: &ObjectKey, applied: &Observed) {
+    pub(crate) fn note_kept(&mut self, key: &ObjectKey, applied: &Observed) {
         if let Some(entry) = self.ledger.entries.get_mut(key)
             && entry.keep != applied.kept_by_us
         {
@@ -188,6 +188,9 @@ impl State {
             managed.must = Must::Fold(Box::new(patch));
             return;
         }
+        if std::mem::take(&mut managed.guess) {
+            return self.guessed(key, Live { observed, body }, wanted, overlay, digest, now);
+        }
         let base = managed.base.clone().filter(|base| base.uid == observed.uid);
         let Some(base) = base else {
             (managed.base, managed.must) = (None, Must::Verify(Box::new(Seen { body, overlay })));
@@ -210,7 +213,13 @@ impl State {
     }
 
     /// Puts a drifted object back.
-    fn repair(&mut self, key: &ObjectKey, body: Value, overlay: Option<Box<Overlay>>, now: Timestamp) {
+    pub(crate) fn repair(
+        &mut self,
+        key: &ObjectKey,
+        body: Value,
+        overlay: Option<Box<Overlay>>,
+        now: Timestamp,
+    ) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let detected = managed.noticed.unwrap_or(now);
         managed.case = Some(Box::new(Case { kind: DriftType::Changed, detected, before: body }));
@@ -292,7 +301,7 @@ impl State {
             self.kick_problems(&["NamespaceMissing"], now);
         }
         if wanted && key.kind == "CustomResourceDefinition" {
-            self.kinds.want_now();
+            self.kinds.defined();
         }
     }
 
@@ -318,51 +327,6 @@ impl State {
                 self.failed(key, error, now);
             }
             _ => self.failed(key, error, now),
-        }
-    }
-
-    fn verified(
-        &mut self,
-        key: &ObjectKey,
-        digest: Digest,
-        seen: Seen,
-        result: Result<Box<Live>, ApiError>,
-        now: Timestamp,
-    ) {
-        let Some(managed) = self.objects.get_mut(key) else { return };
-        let dry = match result {
-            Ok(dry) => dry,
-            Err(error) if managed.audit => return self.not_audited(key, error, now),
-            Err(error) => {
-                managed.must = Must::Look;
-                return self.not_written(key, error, now);
-            }
-        };
-        let Some(want) = managed.want.as_ref().filter(|want| want.digest == digest) else {
-            managed.must = Must::Look;
-            return;
-        };
-        let mode = want.bundle.plan.drift.mode;
-        let before = Observed::from_object(&managed.judge, &key.group, &key.kind, &seen.body);
-        let Seen { body, overlay } = seen;
-        let version = before.as_ref().map(|before| before.resource_version.as_str());
-        if version.is_some_and(|version| version != dry.observed.resource_version) {
-            // Somebody wrote between the two: what differs is not known to be a drift.
-            return self.compared_in_vain(key, now);
-        }
-        match before {
-            Some(before) if drift::is_no_op(&before, &body, &dry, overlay.is_some()) => {
-                self.settled(key, &before, digest, now);
-                self.note_kept(key, &before);
-            }
-            Some(before) if managed.base.as_ref().is_some_and(|base| base.uid == before.uid) => {
-                // It was as it shall be, and somebody changed it.
-                if mode == DriftMode::Revert {
-                    return self.repair(key, body, overlay, now);
-                }
-                self.settled_as_found(key, &before, &body, &dry.body, digest, now);
-            }
-            _ => managed.must = Must::Write(overlay),
         }
     }
 }

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use rimward_proto::plan::DriftMode;
 use rimward_proto::{AppId, Digest, ObjectKey};
 
+use super::compare;
 use super::errors::{ApiError, ErrorKind};
 use super::flight::{Flight, RETRY_AFTER_MAX, SLOW_FIRST, SLOW_MAX, backoff};
 use super::managed::{Managed, Must, Step, Task};
@@ -251,7 +252,11 @@ impl State {
         match error.kind {
             ErrorKind::Exists | ErrorKind::Replaced => return self.not_written(key, error, now),
             ErrorKind::Incomplete => return self.failed(key, error, now),
-            _ => managed.must = Must::Nothing,
+            kind => (managed.must, managed.guess) = (Must::Nothing, compare::is_refusal(kind)),
+        }
+        if managed.guess {
+            self.audit.due.insert(key.clone());
+            return;
         }
         if matches!(error.kind, ErrorKind::Transient | ErrorKind::Conflict) {
             let asked = error.retry_after.map(|after| after.min(RETRY_AFTER_MAX));

@@ -8,8 +8,15 @@ use jiff::Timestamp;
 use rimward_proto::ObjectKey;
 
 use super::effect::Work;
+use super::errors::ErrorKind;
 use super::flight::{FAST_FIRST, FAST_MAX, Flight, Retry, SLOW_MAX};
+use super::health::Health;
+use super::managed::{Managed, Problem};
 use super::state::State;
+
+/// Looks at what is served, each twice as late as the one before, until a definition that was applied and established is
+/// taken not to define what is missing: 50 seconds, where API servers need some.
+const LOOKS: u32 = 8;
 
 /// One served kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,11 +60,13 @@ pub(crate) struct Kinds {
     discovery: Option<Discovery>,
     retry: Retry,
     wanted: bool,
+    /// Looks that may still bring what a definition defines.
+    looks: u32,
 }
 
 impl Kinds {
     pub fn new(discovery: Option<Discovery>) -> Self {
-        Self { wanted: discovery.is_none(), discovery, retry: Retry::default() }
+        Self { wanted: discovery.is_none(), discovery, ..Self::default() }
     }
 
     pub fn is_known(&self) -> bool {
@@ -75,6 +84,12 @@ impl Kinds {
     /// A kind is missing, or may have come: look when the wait allows.
     pub fn want(&mut self) {
         self.wanted = true;
+    }
+
+    /// A definition was just applied, or changed.
+    pub fn defined(&mut self) {
+        self.looks = LOOKS;
+        self.want_now();
     }
 
     /// Look now: a definition was just applied, or somebody asked.
@@ -97,11 +112,40 @@ impl State {
         }
     }
 
+    /// A kind that is not known is waited for while the plan has a definition of its group that is not in force yet.
+    pub(crate) fn expected(&self, key: &ObjectKey, problem: Problem) -> Problem {
+        if problem.reason != ErrorKind::UnknownKind.as_str() || !self.is_being_defined(&key.group) {
+            return problem;
+        }
+        let message = format!("{}; a definition of its group is in the plan", problem.message);
+        Problem::passing(problem.reason, message)
+    }
+
+    /// True if the plan has a definition of this group that is not in force, or was not long enough to be served. Which
+    /// kind it defines its body says; its name says the group.
+    fn is_being_defined(&self, group: &str) -> bool {
+        let first = ObjectKey {
+            group: "apiextensions.k8s.io".to_owned(),
+            kind: "CustomResourceDefinition".to_owned(),
+            namespace: String::new(),
+            name: String::new(),
+        };
+        let defines = |name: &str| name.split_once('.').is_some_and(|(_, of)| of == group);
+        let all = self.objects.range(&first..);
+        let mut definitions = all
+            .take_while(|(key, _)| key.group == first.group && key.kind == first.kind)
+            .filter(|(key, managed)| managed.want.is_some() && defines(&key.name))
+            .map(|(_, managed)| managed);
+        let in_force = |managed: &Managed| managed.is_applied() && managed.health == Health::Ready;
+        definitions.any(|managed| self.kinds.looks > 0 || !in_force(managed))
+    }
+
     /// Discovery answered: what could not be placed before is tried again; what still cannot asks for the next look.
     pub(crate) fn discovered(&mut self, result: Result<Discovery, String>, now: Timestamp) {
         match result {
             Ok(discovery) => {
                 let complete = discovery.failed.is_empty();
+                self.kinds.looks = self.kinds.looks.saturating_sub(1);
                 self.server_is(&discovery.version, now);
                 let news = self.kinds.discovery.as_ref() != Some(&discovery);
                 self.kinds.discovery = Some(discovery);

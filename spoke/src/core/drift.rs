@@ -54,7 +54,7 @@ fn holds(live: &Value, wanted: &Value) -> bool {
 }
 
 /// A server leaves out what is empty.
-fn is_empty(value: &Value) -> bool {
+pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(map) => map.is_empty(),
@@ -225,6 +225,7 @@ impl State {
             manager,
             action: DriftAction::Reverted,
             restored_millis: None,
+            approximate: false,
             fields,
         })
     }

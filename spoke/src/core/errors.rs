@@ -5,6 +5,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use rimward_proto::ObjectKey;
+
+/// Longest server text kept: enough for a person, bounded for ten thousand objects.
+const MESSAGE_CHARS: usize = 300;
+
 /// What went wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorKind {
@@ -32,6 +37,8 @@ pub enum ErrorKind {
     Exists,
     /// An update found nothing or another UID. Never shown: the core looks at it.
     Replaced,
+    /// A webhook takes no dry-runs. Never shown: the core goes without.
+    NoDryRun,
     /// The wanted body is not in the content store (any more): it is fetched again.
     Incomplete,
 }
@@ -49,6 +56,7 @@ impl ErrorKind {
             Self::UnknownKind => "UnknownKind",
             Self::Conflict | Self::Exists | Self::Replaced => "Conflict",
             Self::ScopeMismatch => "ScopeMismatch",
+            Self::NoDryRun => "NoDryRun",
             Self::Transient => "Transient",
             Self::Incomplete => "Incomplete",
         }
@@ -76,6 +84,11 @@ impl ApiError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after: None }
+    }
+
+    /// What may be said of it about this object: the server's text may quote it, and nothing of a Secret is told.
+    pub fn told_of(&self, key: &ObjectKey) -> String {
+        if key.is_secret() { String::new() } else { self.message.chars().take(MESSAGE_CHARS).collect() }
     }
 }
 
@@ -133,6 +146,7 @@ fn kind_of(verb: Verb, answer: &Answer<'_>) -> ErrorKind {
             ErrorKind::NamespaceTerminating
         }
         400 | 403 | 422 | 500 if is_admission(message) => ErrorKind::Denied,
+        400 if message.contains("does not support dry run") => ErrorKind::NoDryRun,
         401 | 403 => ErrorKind::Forbidden,
         404 if answer.details_kind == "namespaces" || message.starts_with("namespaces ") => {
             ErrorKind::NamespaceMissing
@@ -238,6 +252,7 @@ mod tests {
                 SchemaMismatch,
             ),
             (Verb::Create, 500, "etcdserver: leader changed", Transient),
+            (Verb::Update, 400, "admission webhook \"w.example.com\" does not support dry run", NoDryRun),
             (Verb::Get, 429, "too many requests", Transient),
             (Verb::Get, 0, "connection refused", Transient),
         ];

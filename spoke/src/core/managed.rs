@@ -300,6 +300,8 @@ pub struct Managed {
     pub left: bool,
     /// A field of it is immutable, and it shall be another.
     pub stuck: Option<Box<Stuck>>,
+    /// Its comparison was refused: at the next look it is guessed.
+    pub guess: bool,
     /// It is being compared with what it shall be, without anything saying that it differs.
     pub audit: bool,
     /// A drift that was reported and is left as it is.

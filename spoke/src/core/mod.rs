@@ -12,6 +12,7 @@ pub mod accept;
 mod activate;
 mod apply;
 mod audit;
+mod compare;
 mod content;
 pub mod decorate;
 mod depends;

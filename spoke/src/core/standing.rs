@@ -19,15 +19,15 @@ impl State {
         &mut self,
         key: &ObjectKey,
         before: &Observed,
-        live: &Value,
-        dry: &Value,
+        (live, after): (&Value, &Value),
+        approximate: bool,
         digest: Digest,
         now: Timestamp,
     ) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let detected = managed.noticed.unwrap_or(now);
         let standing = managed.standing.take();
-        let fields = drift::fields(key, live, dry);
+        let fields = drift::fields(key, live, after);
         self.settled(key, before, digest, now);
         if fields.is_empty() {
             if let Some(standing) = standing {
@@ -44,7 +44,7 @@ impl State {
             }
             let manager = drift::manager(live, &fields);
             let case = Case { kind: DriftType::Changed, detected, before: Value::Null };
-            self.begin_drift(key, &case, manager, fields)
+            self.begin_drift(key, &case, manager, fields, approximate)
         };
         if let Some(managed) = self.objects.get_mut(key) {
             managed.standing = standing;
@@ -71,7 +71,7 @@ impl State {
                 self.end_drift(*old, now);
             }
             let case = Case { kind: DriftType::Deleted, detected, before: Value::Null };
-            let standing = self.begin_drift(key, &case, String::new(), Vec::new());
+            let standing = self.begin_drift(key, &case, String::new(), Vec::new(), false);
             if let Some(managed) = self.objects.get_mut(key) {
                 managed.standing = standing;
             }
@@ -99,9 +99,10 @@ impl State {
         case: &Case,
         manager: String,
         fields: Vec<rimward_proto::report::FieldDrift>,
+        approximate: bool,
     ) -> Option<Box<DriftReport>> {
         let mut report = self.drift_report(key, case, manager, fields)?;
-        report.action = DriftAction::Reported;
+        (report.action, report.approximate) = (DriftAction::Reported, approximate);
         self.outbox.drift(report.clone());
         Some(Box::new(report))
     }

@@ -182,7 +182,11 @@ impl State {
                 }
             }
             Prune::Found(_) | Prune::Controlled => managed.prune = Prune::Probe,
-            Prune::Keep => self.settle = true,
+            Prune::Keep => {
+                // Whoever wants it next has to look for it.
+                managed.noticed.get_or_insert(now);
+                self.settle = true;
+            }
             Prune::Probe | Prune::Delete(_) | Prune::Confirm(_) => {}
         }
         self.mark(key);
@@ -239,6 +243,9 @@ impl State {
             if managed.must == Must::Look && managed.case.is_none() && !observed.unfolded {
                 // It was missing and is back as it was: a relist crossed an event.
                 (managed.must, managed.noticed) = (Must::Nothing, None);
+            }
+            if changed && key.kind == "CustomResourceDefinition" {
+                self.kinds.defined();
             }
             if let Some(digest) = digest {
                 self.note_finished(&key, &observed, digest);

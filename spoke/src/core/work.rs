@@ -156,7 +156,7 @@ impl State {
         let Some(managed) = self.objects.get(key) else { return Next::Nothing };
         let bundle = &want.bundle;
         if let Some(problem) = scope::refusal(key, &want.version, &bundle.plan, &self.kinds, &self.settings) {
-            return Next::Refused(problem);
+            return Next::Refused(self.expected(key, problem));
         }
         match self.tenants.gate(bundle) {
             Gate::Open => {}
@@ -358,9 +358,10 @@ impl State {
         {
             self.content.lost.insert(want.body);
         }
-        // The server's text may quote the object.
-        let message = if key.is_secret() { String::new() } else { clip(error.message) };
-        managed.problem = Some(Problem::error(error.kind, message));
+        let problem = Some(self.expected(key, Problem::error(error.kind, error.told_of(key))));
+        if let Some(managed) = self.objects.get_mut(key) {
+            managed.problem = problem;
+        }
         self.wait(key, until);
         if !asked.is_zero() {
             // A server that asks one request to wait means all of them.
@@ -390,11 +391,4 @@ impl State {
             self.needs.mark(&entry.app);
         }
     }
-}
-
-/// Longest server text kept: enough for a person, bounded for ten thousand objects.
-const MESSAGE_CHARS: usize = 300;
-
-fn clip(text: String) -> String {
-    if text.chars().count() <= MESSAGE_CHARS { text } else { text.chars().take(MESSAGE_CHARS).collect() }
 }

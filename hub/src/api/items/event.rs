@@ -89,6 +89,7 @@ pub struct DriftItem {
     manager: String,
     action: DriftAction,
     restored_millis: Option<u64>,
+    approximate: bool,
     fields: Vec<Field>,
 }
 
@@ -107,6 +108,7 @@ impl DriftItem {
             manager: drift.manager.clone(),
             action: drift.action,
             restored_millis: drift.restored_millis,
+            approximate: drift.approximate,
             fields: Field::all(&drift.key, &drift.fields),
         }
     }

@@ -64,6 +64,8 @@ pub struct Api {
     pub changes: Vec<Change>,
     /// Mutating requests taken, dry-runs not counted; each as "verb key".
     pub writes: Vec<String>,
+    /// Dry-runs are refused so.
+    pub no_dry_run: Option<ErrorKind>,
     /// Keys that an admission policy denies.
     pub denied: BTreeSet<ObjectKey>,
     /// The plan lets foreign objects be taken over.
@@ -97,6 +99,9 @@ impl Api {
         let error = |kind, text: &str| Err(ApiError::new(kind, text));
         if !key.namespace.is_empty() && !self.namespaces.contains(&key.namespace) {
             return error(ErrorKind::NamespaceMissing, "namespace not found");
+        }
+        if let Some(kind) = self.no_dry_run.filter(|_| work.dry_run) {
+            return error(kind, "no dry-runs here");
         }
         if self.denied.contains(key) {
             return error(ErrorKind::Denied, "admission webhook denied the request");

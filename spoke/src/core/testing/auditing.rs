@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fleet::{app, config, config_key};
 use super::world::{Fault, World};
 use crate::core::audit::{AT_ONCE, PERIOD, REST, VERSION_EVERY};
-use crate::core::{Event, Work};
+use crate::core::{ErrorKind, Event, Work};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -184,17 +184,33 @@ fn a_comparison_that_fails_is_no_state_and_is_tried_again() {
 #[test]
 fn a_comparison_that_is_refused_is_told_once_and_the_object_stands() {
     let mut world = world(3, |_| ());
-    for i in 0..3 {
-        world.api.denied.insert(config_key("shop", &format!("c{i}")));
-    }
+    world.api.no_dry_run = Some(ErrorKind::Forbidden);
     world.send(Event::Reconcile);
     world.pass(SignedDuration::from_mins(5));
     let events: Vec<_> = world.reports.iter().flat_map(|report| &report.events).collect();
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].kind, "AuditRefused");
-    assert!(events[0].message.contains("shop/web") && events[0].message.contains("Denied"), "{events:?}");
+    assert!(events[0].message.contains("shop/web") && events[0].message.contains("Forbidden"), "{events:?}");
     let last = world.reports.iter().rev().flat_map(|report| &report.apps).next().unwrap();
     assert_eq!(last.state, Status::Ready);
+}
+
+#[test]
+fn where_no_dry_run_is_to_be_had_it_is_guessed() {
+    for kind in [ErrorKind::NoDryRun, ErrorKind::Denied] {
+        let mut world = world(2, |_| ());
+        world.api.no_dry_run = Some(kind);
+        let writes = world.api.writes.len();
+        world.send(Event::Reconcile);
+        world.pass(SignedDuration::from_secs(5));
+        assert_eq!((drifts(&world).len(), world.api.writes.len()), (0, writes));
+        slip(&mut world);
+        world.send(Event::Reconcile);
+        world.pass(SignedDuration::from_secs(5));
+        assert_eq!((value(&world).as_str(), drifts(&world).len()), ("1", 1));
+        assert!(!drifts(&world)[0].approximate, "what a repair has changed is known");
+        assert!(world.reports.iter().all(|report| report.events.is_empty()));
+    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 use rimward_proto::report::State as Status;
 use rimward_proto::session::AckKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::fleet::{app, config, config_key, key_of};
+use super::fleet::{App, app, config, config_key, key_of};
 use super::world::World;
 use crate::core::{ApiError, ErrorKind};
 
@@ -171,26 +171,52 @@ fn a_missing_namespace_is_named_and_found_when_it_comes() {
     assert_eq!(reason(&world, "shop/web"), (Status::Ready, String::new()));
 }
 
-#[test]
-fn a_definition_and_its_resource_in_one_plan_converge() {
+fn definition() -> Value {
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"}, "spec": {"group": "example.com"}})
+}
+
+/// A definition and its resource, each of its own App; the definition is applied, and not established.
+fn definition_and_resource(with: bool) -> World {
     let mut world = World::new();
-    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "things.example.com"}, "spec": {"group": "example.com"}});
-    let crd_key = key_of(&crd);
     let thing = json!({"apiVersion": "example.com/v1", "kind": "Thing",
         "metadata": {"name": "a", "namespace": "shop"}, "spec": {"x": 1}});
-    let mut web = app("shop/web", vec![crd, thing]);
-    web.allow = vec!["CustomResourceDefinition".into()];
-    let plan = world.fleet.plan(&[web], &[]);
-    let offer = world.fleet.publish(&plan, world.now);
-    world.offer(offer);
-    assert!(world.run());
-    assert_eq!(world.count("apply"), 1, "the kind is not known yet");
+    let allow = vec!["CustomResourceDefinition".into()];
+    let crds = App { allow, ..app("shop/crds", if with { vec![definition()] } else { vec![] }) };
+    publish(&mut world, &[crds, app("shop/web", vec![thing])]);
+    world
+}
+
+fn establish(world: &mut World) {
     let established = json!({"conditions": [{"type": "Established", "status": "True"}]});
-    world.api.set_status(&crd_key, &established);
-    world.discovery.insert("example.com", "Thing", true, &["v1"]);
+    world.api.set_status(&key_of(&definition()), &established);
+}
+
+#[test]
+fn a_definition_and_its_resource_in_one_plan_converge() {
+    let mut world = definition_and_resource(true);
+    assert_eq!(world.count("apply"), 1, "the kind is not known yet");
+    let waits = (Status::Progressing, "UnknownKind".to_owned());
+    assert_eq!(reason(&world, "shop/web"), waits);
+    world.pass(SignedDuration::from_mins(10));
+    assert_eq!(reason(&world, "shop/web"), waits, "for as long as the definition is not in force");
+    establish(&mut world);
     world.pass(SignedDuration::from_secs(2));
+    assert_eq!(reason(&world, "shop/web"), waits, "the server takes its time");
+    world.discovery.insert("example.com", "Thing", true, &["v1"]);
+    world.pass(SignedDuration::from_secs(10));
     assert_eq!(reason(&world, "shop/web"), (Status::Ready, String::new()));
+}
+
+#[test]
+fn a_kind_that_nothing_defines_is_unknown() {
+    let failed = (Status::Failed, "UnknownKind".to_owned());
+    let world = definition_and_resource(false);
+    assert_eq!(reason(&world, "shop/web"), failed);
+    let mut world = definition_and_resource(true);
+    establish(&mut world);
+    world.pass(SignedDuration::from_mins(5));
+    assert_eq!(reason(&world, "shop/web"), failed, "the definition in force is of another kind");
 }
 
 #[test]

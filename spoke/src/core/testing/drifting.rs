@@ -6,7 +6,8 @@ use rimward_proto::report::{DriftReport, DriftType};
 use serde_json::json;
 
 use super::fleet::{app, config, config_key, key_of};
-use super::world::World;
+use super::world::{Fault, World};
+use crate::core::Work;
 
 fn world() -> World {
     let mut world = World::new();
@@ -154,6 +155,25 @@ fn drift_while_away_is_found_after_a_restart_and_reported() {
     assert_eq!(world.api.value(&key, &["data", "value"]), Some(json!("1")), "alone");
     world.connect();
     assert_eq!(drifts(&mut world).len(), 1);
+}
+
+#[test]
+fn what_went_while_the_index_was_lost_is_looked_for() {
+    let mut world = world();
+    world.restart();
+    world.connect();
+    let is_load = |work: &Work| matches!(work, Work::LoadIndex(_));
+    let at = world.work.iter().position(|(_, work)| is_load(work)).expect("it reads its index");
+    let (id, work) = world.work.remove(at);
+    world.perform(id, &work, Fault::Fails);
+    let at = world.work.iter().position(|(_, work)| matches!(work, Work::Fetch(_))).expect("it fetches it");
+    let fetch = world.work.remove(at);
+    let key = config_key("shop", "a");
+    world.api.remove(&key);
+    world.pass(SignedDuration::from_secs(1));
+    world.perform(fetch.0, &fetch.1, Fault::None);
+    world.pass(SignedDuration::from_secs(5));
+    assert_eq!(world.api.value(&key, &["data", "value"]), Some(json!("1")));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{App, app, config, config_key, key_of};
 use super::world::World;
+use crate::core::ErrorKind;
 
 /// Publishes these Apps, changed by `change`, and lets everything come to rest.
 fn publish(world: &mut World, apps: &[App], removed: &[&str], change: impl Fn(&mut PlanBundle)) -> Plan {
@@ -108,6 +109,30 @@ fn reported_drift_is_told_once_left_and_told_again_when_it_is_over() {
     assert_eq!(world.api.writes.len(), writes, "nothing was written");
     publish(&mut world, &one("2"), &[], mode);
     assert_eq!(value(&world, "a"), Some(json!("2")), "Git's changes are applied all the same");
+}
+
+#[test]
+fn where_no_dry_run_is_to_be_had_a_report_is_approximate() {
+    let mut world = World::new();
+    publish(&mut world, &one("1"), &[], |bundle| bundle.drift.mode = DriftMode::Report);
+    world.api.no_dry_run = Some(ErrorKind::Denied);
+    let edit = |world: &mut World, value: &str| {
+        world.api.edit(&config_key("shop", "a"), "kubectl-edit", &[(&["data", "value"], value.into())]);
+        world.pass(SignedDuration::from_secs(2));
+    };
+    edit(&mut world, "9");
+    let found = drifts(&world);
+    assert_eq!((found.len(), found[0].approximate, found[0].fields.len()), (1, true, 1), "{found:?}");
+    assert_eq!(report(&world, "shop/web").state, Status::Ready);
+    edit(&mut world, "1");
+    assert!(drifts(&world).last().unwrap().restored_millis.is_some());
+    // Nor is one needed to know an object again.
+    let writes = world.api.writes.len();
+    world.baselines.clear();
+    world.restart();
+    world.connect();
+    world.pass(SignedDuration::from_secs(5));
+    assert_eq!((report(&world, "shop/web").state, world.api.writes.len()), (Status::Ready, writes));
 }
 
 #[test]
