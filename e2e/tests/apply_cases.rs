@@ -1,5 +1,6 @@
 //! The cases that a naive implementation of apply, prune and drift fails, each
-//! on a real API server, by its number in the list of rules and cases.
+//! on a real API server, by its number in the list that goes with the rules of
+//! apply.
 //!
 //! They share two fleets: one that is left alone, and one whose spoke goes through
 //! a proxy that makes faults.
