@@ -201,7 +201,7 @@ impl Watch {
             let path =
                 if next.is_empty() { base.clone() } else { format!("{base}&continue={}", encode(&next)) };
             let call = Call::new(Method::GET, path).accept(self.accept(METADATA_LIST));
-            let answer = self.connection.call(&identity, call).await?;
+            let answer = self.connection.call_patiently(&identity, call).await?;
             let page: Value = serde_json::from_slice(&answer.body).map_err(|_| CallError::Shape("JSON"))?;
             let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             found.extend(items.iter().filter_map(|item| self.observe(item)));

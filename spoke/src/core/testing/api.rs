@@ -2,6 +2,7 @@
 //! ownership, preconditions, finalizers, namespaces, watches by label.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rimward_proto::ObjectKey;
 use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
@@ -66,6 +67,8 @@ pub struct Api {
     pub writes: Vec<String>,
     /// Keys that an admission policy denies.
     pub denied: BTreeSet<ObjectKey>,
+    /// So many applies are answered 429, each to come back after a second.
+    pub throttled: usize,
     /// The plan lets foreign objects be taken over.
     pub takeover: bool,
     /// Events, as the API has them; none if nobody may read them.
@@ -97,6 +100,11 @@ impl Api {
         let error = |kind, text: &str| Err(ApiError::new(kind, text));
         if !key.namespace.is_empty() && !self.namespaces.contains(&key.namespace) {
             return error(ErrorKind::NamespaceMissing, "namespace not found");
+        }
+        if let Some(left) = self.throttled.checked_sub(1) {
+            self.throttled = left;
+            let busy = ApiError::new(ErrorKind::Transient, "too many requests");
+            return Err(ApiError { retry_after: Some(Duration::from_secs(1)), ..busy });
         }
         if self.denied.contains(key) {
             return error(ErrorKind::Denied, "admission webhook denied the request");
