@@ -1,8 +1,9 @@
 //! The cases that a naive implementation of apply, prune and drift fails, each
-//! on a real API server, by its number in the list of rules and cases.
+//! on a real API server, by its number in the list that goes with the rules of
+//! apply.
 //!
-//! They share two fleets: one that is left alone, and one whose spoke goes through
-//! a proxy that makes faults.
+//! They share three fleets: one that is left alone, one whose spoke goes through
+//! a proxy that makes faults, and one of very many objects.
 
 #[path = "apply_cases/drift.rs"]
 mod drift;
@@ -16,6 +17,10 @@ mod scope;
 mod secrets;
 #[path = "apply_cases/support.rs"]
 mod support;
+#[path = "apply_cases/unknown.rs"]
+mod unknown;
+#[path = "apply_cases/writes.rs"]
+mod writes;
 
 use anyhow::Result;
 use rimward_e2e::rig::{Rig, Stage};
@@ -25,7 +30,10 @@ use support::CLUSTER;
 static CALM: Stage = Stage::new(11, || Box::pin(Rig::start(&[CLUSTER])));
 
 /// A fleet whose spoke is killed, forgets, and goes through a proxy that makes faults.
-static ROUGH: Stage = Stage::new(2, || Box::pin(Rig::start_behind_proxies(&[CLUSTER])));
+static ROUGH: Stage = Stage::new(5, || Box::pin(Rig::start_behind_proxies(&[CLUSTER])));
+
+/// A fleet of very many objects.
+static LARGE: Stage = Stage::new(1, || Box::pin(Rig::start(&[CLUSTER])));
 
 /// A cluster-scoped custom resource with a tenant namespace: ScopeMismatch, and not one request for it.
 #[test]
@@ -105,4 +113,28 @@ fn case_12_managed_fields_cleared() -> Result<()> {
 #[test]
 fn case_13_a_kind_and_its_object_in_one_plan() -> Result<()> {
     CALM.play(scope::kind_and_object_in_one_plan)
+}
+
+/// A watch expires, one APIService fails, the tenant's rights are removed: no prune, no create, Unknown.
+#[test]
+fn case_14_expired_unavailable_forbidden() -> Result<()> {
+    ROUGH.play(unknown::expired_unavailable_forbidden)
+}
+
+/// `1000m`, `subjects: []`; three restarts with baselines lost: resourceVersions unchanged.
+#[test]
+fn case_15_what_means_the_same_is_not_written() -> Result<()> {
+    ROUGH.play(writes::oddly_written_and_forgotten)
+}
+
+/// 10,000 ConfigMaps, 100 changed in one commit: 100 PATCH, within 5%, nothing else written.
+#[test]
+fn case_16_a_hundred_of_ten_thousand_changed() -> Result<()> {
+    LARGE.play(writes::few_of_many)
+}
+
+/// Half of the answers 429 with Retry-After: at most 1.2 times the necessary writes, converges.
+#[test]
+fn case_17_half_of_the_answers_are_429() -> Result<()> {
+    ROUGH.play(writes::a_storm)
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -14,6 +15,9 @@ use super::{Asked, BODY, Fault, Shared, answer};
 /// What belongs to one connection and not to the request.
 const HOP_BY_HOP: [header::HeaderName; 5] =
     [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::CONTENT_LENGTH];
+
+/// A server that fails at once throws away what it was about to send, and nothing would break off in the middle.
+const FLUSH: Duration = Duration::from_millis(10);
 
 /// Answers one request.
 pub(super) async fn handle(
@@ -31,11 +35,14 @@ pub(super) async fn handle(
         Fault::Gone => return answer::gone(asked.is_watch()),
         Fault::Late(time) => tokio::time::sleep(*time).await,
         Fault::Held(gate) => gate.pass().await,
-        Fault::None | Fault::Cut => {}
+        Fault::None | Fault::Cut | Fault::Unanswered(_) => {}
     }
     let Some(response) = pass_on(&shared, method, &uri, headers, body).await else {
         return answer::unreachable();
     };
+    if let Fault::Unanswered(gate) = &fault {
+        gate.pass().await;
+    }
     let watch = asked.is_watch();
     match fault {
         Fault::Cut if watch => broken_watch(response),
@@ -72,15 +79,14 @@ async fn broken(response: Response<Body>) -> Response<Body> {
     let (parts, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, BODY).await.unwrap_or_default();
     let half = whole.slice(..whole.len() / 2);
-    Response::from_parts(parts, Body::from_stream(stream::iter([Ok(half), Err(break_off())])))
+    Response::from_parts(parts, Body::from_stream(stream::iter([Ok(half)]).chain(break_off())))
 }
 
 /// Half of the first event, then a broken connection.
 fn broken_watch(response: Response<Body>) -> Response<Body> {
     let (parts, body) = response.into_parts();
     let first = frames(body).take(1).map(|frame| frame.map(|frame| frame.slice(..frame.len() / 2)));
-    let broken = first.chain(stream::iter([Err(break_off())]));
-    Response::from_parts(parts, Body::from_stream(broken))
+    Response::from_parts(parts, Body::from_stream(first.chain(break_off())))
 }
 
 /// All of it, until all watches are ended.
@@ -95,6 +101,10 @@ fn frames(body: Body) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
     body.into_data_stream().map(|frame| frame.map_err(io::Error::other))
 }
 
-fn break_off() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "broken off on purpose")
+/// Breaks the connection, once what came before has left.
+fn break_off() -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
+    stream::once(async {
+        tokio::time::sleep(FLUSH).await;
+        Err(io::Error::new(io::ErrorKind::ConnectionReset, "broken off on purpose"))
+    })
 }

@@ -15,8 +15,11 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Uri};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 pub use fault::{Fault, Gate, Odds};
@@ -30,7 +33,7 @@ const BODY: usize = 8 << 20;
 type Script = Arc<dyn Fn(&Asked) -> Fault + Send + Sync>;
 
 /// A request as a script sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asked {
     /// HTTP method, in capitals.
     pub method: String,
@@ -122,14 +125,13 @@ impl FaultProxy {
         Ok(Self { server: HttpsServer::start("fault-proxy", routes)?, shared })
     }
 
-    /// `https://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// The authority that signed its certificate, PEM.
-    pub fn ca(&self) -> &str {
-        self.server.ca()
+    /// Turns a kubeconfig with a token into one that goes through this proxy. A client certificate would not get past it.
+    pub fn lead_through(&self, kubeconfig: &mut Value) -> Result<()> {
+        let ca = STANDARD.encode(self.server.ca());
+        for cluster in kubeconfig["clusters"].as_array_mut().context("the kubeconfig has no clusters")? {
+            cluster["cluster"] = json!({"server": self.server.url(), "certificate-authority-data": ca});
+        }
+        Ok(())
     }
 
     /// From now on `script` says what becomes of each request. Watches that are open stay open.
@@ -153,14 +155,15 @@ impl FaultProxy {
         handled.iter().filter(|handled| handled.at >= start).cloned().collect()
     }
 
-    /// Requests that were repeated since then before their `Retry-After` was over.
-    pub fn impatient(&self, start: Instant) -> Vec<Handled> {
+    /// Requests that were repeated since then before their `Retry-After` was over, a line each.
+    pub fn impatient(&self, start: Instant) -> Vec<String> {
         impatient(&self.since(start))
     }
 }
 
-/// See [`FaultProxy::impatient`]. Queries do not count: a watch that is begun again has another resourceVersion.
-fn impatient(handled: &[Handled]) -> Vec<Handled> {
+/// See [`FaultProxy::impatient`]. Queries do not count: a watch that is begun again has another resourceVersion. Nor do
+/// creations: the path does not say of what.
+fn impatient(handled: &[Handled]) -> Vec<String> {
     let same = |a: &Asked, b: &Asked| {
         (&a.method, &a.path, &a.impersonated) == (&b.method, &b.path, &b.impersonated)
             && a.is_watch() == b.is_watch()
@@ -169,10 +172,16 @@ fn impatient(handled: &[Handled]) -> Vec<Handled> {
     let mut found = Vec::new();
     for (i, refused) in handled.iter().enumerate() {
         let Fault::TooMany(seconds) = refused.fault else { continue };
+        if refused.asked.method == "POST" {
+            continue;
+        }
         let until = refused.at + Duration::from_secs(seconds);
         let early =
             handled[i + 1..].iter().find(|later| later.at < until && same(&later.asked, &refused.asked));
-        found.extend(early.cloned());
+        found.extend(early.map(|later| {
+            let Asked { method, path, query, .. } = &later.asked;
+            format!("{method} {path}?{query} after {:?} of {seconds} s", later.at - refused.at)
+        }));
     }
     found
 }

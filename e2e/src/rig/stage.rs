@@ -4,12 +4,15 @@
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use tokio::runtime::Runtime;
 
 use super::Rig;
+
+/// Lines of a spoke's log that a failed test shows.
+const TAIL: usize = 12;
 
 /// How a rig is started.
 pub type Start = fn() -> Pin<Box<dyn Future<Output = Result<Rig>>>>;
@@ -53,11 +56,15 @@ impl Stage {
                 println!("on stage after {:.1} s", start.elapsed().as_secs_f64());
                 reset(rig).await?;
                 let result = test(rig).await;
+                println!("told after {:.1} s", start.elapsed().as_secs_f64());
                 let mut impersonated = Ok(());
                 for site in &mut rig.sites {
                     impersonated = impersonated.and(site.assert_impersonated().await);
+                    if result.is_err() {
+                        let log = tail(&site.spoke().log());
+                        println!("{} said at last:\n{log}", site.name);
+                    }
                 }
-                println!("told after {:.1} s", start.elapsed().as_secs_f64());
                 result.and(impersonated)
             }),
             Err(error) => Err(anyhow!("its rig did not start: {error}")),
@@ -79,12 +86,18 @@ fn begin(start: Start) -> Result<Standing> {
     Ok(Standing { rig, runtime })
 }
 
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
 async fn reset(rig: &mut Rig) -> Result<()> {
     for site in &mut rig.sites {
         if site.has_proxy() {
             site.proxy().pass();
         }
-        if site.spoke().pid().is_none() {
+        let stopped = site.spoke().pid().is_none() || site.spoke().ended(Duration::ZERO)?.is_some();
+        if stopped {
             site.spoke().start().context("starting a spoke that a test before left stopped")?;
         }
     }

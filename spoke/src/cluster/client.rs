@@ -1,11 +1,11 @@
 //! One connection pool to the API server for all identities: impersonation is a
-//! header, so 100 tenants do not cost 100 pools. Nothing is retried here; the
-//! core decides what is tried again, and when.
+//! header, so 100 tenants do not cost 100 pools. Nothing that failed is retried
+//! here; the core decides what is tried again, and when.
 
 use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tower::{BoxError, ServiceBuilder};
 
 use super::errors::{CallError, Refusal};
+use super::patience;
 
 /// The API server gives up on a request after 60 s; ours that got no answer by then will get none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
@@ -167,41 +168,52 @@ impl Connection {
         Ok(Self { client: kube::Client::new(service, config.default_namespace) })
     }
 
-    /// A kube client that acts as `identity`, over the same pool.
+    /// A kube client that acts as `identity`, over the same pool, and waits when it is asked to; see [`patience`].
     pub fn client(&self, identity: &Identity) -> kube::Client {
-        let Some(user) = identity.user().and_then(|user| HeaderValue::from_str(&user).ok()) else {
-            return self.client.clone();
-        };
+        let user = identity.user().and_then(|user| HeaderValue::from_str(&user).ok());
         let inner = self.client.clone();
         let service = tower::service_fn(move |mut request: Request<Body>| {
-            request.headers_mut().insert(IMPERSONATE, user.clone());
+            if let Some(user) = &user {
+                request.headers_mut().insert(IMPERSONATE, user.clone());
+            }
             let inner = inner.clone();
-            async move { inner.send(request).await }
+            async move { patience::send(&inner, request).await }
         });
         kube::Client::new(service, self.client.default_namespace())
     }
 
-    /// Makes one request as `identity` and reads the answer. A refusal of the server is an error with its `Status`.
+    /// Makes one request as `identity` and reads the answer. A refusal of the server is an error with its `Status`. What
+    /// the agent asks waits when it is asked to; a tenant's request is the core's to repeat.
     pub async fn call(&self, identity: &Identity, call: Call) -> Result<Answer, CallError> {
-        let request = build(identity, call)?;
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(CallError::Timeout),
-        }
+        self.exchange(build(identity, call)?, *identity == Identity::Agent).await
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Answer, CallError> {
-        let response =
-            self.client.send(request).await.map_err(|error| CallError::Transport(Box::new(error)))?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES);
-        let body = body.collect().await.map_err(CallError::Body)?.to_bytes();
-        if status.is_success() {
-            return Ok(Answer { status: status.as_u16(), body });
-        }
-        Err(CallError::Refused(Box::new(Refusal::new(status.as_u16(), &body, retry_after))))
+    /// As [`Connection::call`], and waits when it is asked to, whoever asks.
+    pub async fn call_patiently(&self, identity: &Identity, call: Call) -> Result<Answer, CallError> {
+        self.exchange(build(identity, call)?, true).await
     }
+
+    async fn exchange(&self, request: Request<Body>, patient: bool) -> Result<Answer, CallError> {
+        let exchange = async {
+            let response = match patient {
+                true => patience::send(&self.client, request).await,
+                false => self.client.send(request).await,
+            };
+            read(response.map_err(|error| CallError::Transport(Box::new(error)))?).await
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.unwrap_or(Err(CallError::Timeout))
+    }
+}
+
+async fn read(response: Response<Body>) -> Result<Answer, CallError> {
+    let status = response.status();
+    let retry_after = patience::retry_after(response.headers());
+    let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES);
+    let body = body.collect().await.map_err(CallError::Body)?.to_bytes();
+    if status.is_success() {
+        return Ok(Answer { status: status.as_u16(), body });
+    }
+    Err(CallError::Refused(Box::new(Refusal::new(status.as_u16(), &body, retry_after))))
 }
 
 const IMPERSONATE: HeaderName = HeaderName::from_static("impersonate-user");
@@ -216,12 +228,6 @@ fn build(identity: &Identity, call: Call) -> Result<Request<Body>, CallError> {
         request = request.header(IMPERSONATE, user);
     }
     request.body(Body::from(call.body)).map_err(CallError::Request)
-}
-
-/// Seconds, the only form that API servers send.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 fn connector() -> HttpConnector {
@@ -247,13 +253,5 @@ mod tests {
         assert_eq!(Identity::account("payments"), None);
         assert_eq!(Identity::account("a/b/c"), None);
         assert_eq!(Identity::Agent.user(), None);
-    }
-
-    #[test]
-    fn retry_after_is_seconds() {
-        let mut headers = http::HeaderMap::new();
-        assert_eq!(retry_after(&headers), None);
-        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("3"));
-        assert_eq!(retry_after(&headers), Some(Duration::from_secs(3)));
     }
 }

@@ -1,6 +1,8 @@
 //! The client against an API server that misbehaves on purpose.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::response::IntoResponse;
 use serde_json::json;
@@ -17,18 +19,41 @@ fn config_maps() -> Resource {
 }
 
 #[tokio::test]
-async fn a_429_is_asked_once_and_its_retry_after_is_handed_on() {
-    let (connection, asked) = serve(|_| {
-        let mut response = status(429, "TooManyRequests", "slow down").into_response();
-        response.headers_mut().insert("retry-after", "3".parse().unwrap());
+async fn a_tenants_429_is_the_cores_and_the_agents_is_waited_for() {
+    const TWICE: usize = 2;
+    let count = Arc::new(AtomicUsize::new(0));
+    let (connection, asked) = serve(move |asked| {
+        if count.fetch_add(1, Ordering::SeqCst) % (TWICE + 1) == TWICE {
+            return reply(200, &json!({"method": asked.method.as_str(), "body": asked.body}));
+        }
+        let mut response = status(429, "TooManyRequests", "slow down");
+        response.headers_mut().insert("retry-after", "1".parse().unwrap());
         response
     })
     .await;
     let resource = config_maps();
     let at = At { resource: &resource, namespace: "shop", name: "a" };
-    let error = calls::get(&connection, &Identity::Agent, at).await.unwrap_err().classify(Verb::Get);
-    assert_eq!((error.kind, error.retry_after), (ErrorKind::Transient, Some(Duration::from_secs(3))));
-    assert_eq!(asked.lock().unwrap().len(), 1);
+    let tenant = Identity::account("rimward-tenants/shop").unwrap();
+    for _ in 0..TWICE {
+        let error = calls::get(&connection, &tenant, at).await.unwrap_err().classify(Verb::Get);
+        assert_eq!((error.kind, error.retry_after), (ErrorKind::Transient, Some(Duration::from_secs(1))));
+    }
+    calls::get(&connection, &tenant, at).await.unwrap();
+    assert_eq!(asked.lock().unwrap().len(), TWICE + 1);
+
+    let start = Instant::now();
+    calls::create(&connection, &Identity::Agent, "/made".into(), &json!({"kind": "Thing"})).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    let posts: Vec<_> = asked.lock().unwrap().split_off(TWICE + 1);
+    assert_eq!(posts.len(), TWICE + 1);
+    assert!(posts.iter().all(|post| post.body == json!({"kind": "Thing"})), "each with its body");
+    // A kube client, which discovery and watches use, waits as well.
+    let request = http::Request::get("/watch").body(Vec::new()).unwrap();
+    let answer = connection.client(&tenant).request::<serde_json::Value>(request).await.unwrap();
+    assert_eq!(answer["method"], "GET");
+    let asked = asked.lock().unwrap();
+    let user = |asked: &crate::scripted::Asked| asked.headers.contains_key("impersonate-user");
+    assert!(asked.iter().rev().take(TWICE + 1).all(user), "each as the tenant");
 }
 
 #[tokio::test]

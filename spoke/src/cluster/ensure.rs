@@ -160,7 +160,7 @@ async fn rules(connection: &Connection, account: &Account, namespace: &str) -> O
         "spec": {"namespace": namespace}});
     let path = Resource::new("authorization.k8s.io", "v1", "selfsubjectrulesreviews").collection("");
     let call = Call::new(Method::POST, path).body("application/json", body.to_string().into_bytes());
-    let answer = connection.call(&who, call).await.ok()?;
+    let answer = connection.call_patiently(&who, call).await.ok()?;
     let review: Value = serde_json::from_slice(&answer.body).ok()?;
     Some(review.pointer("/status/resourceRules")?.as_array()?.len())
 }

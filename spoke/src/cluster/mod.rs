@@ -10,6 +10,7 @@ pub mod ensure;
 pub mod errors;
 pub mod explain;
 pub mod paths;
+pub mod patience;
 pub mod watch;
 #[cfg(test)]
 mod watch_tests;

@@ -99,7 +99,7 @@ enum End {
     /// The server closed it; go on from this version.
     Resume(String),
     /// The version is too old (410); list again.
-    Expired,
+    Expired(CallError),
     /// It broke.
     Broken(CallError),
     /// Nobody listens any more.
@@ -123,11 +123,19 @@ impl Watch {
                     if self.events.send(synced.into()).await.is_err() {
                         return;
                     }
-                    backoff.reset();
-                    match self.follow_from(version).await {
+                    let started = Instant::now();
+                    let end = self.follow_from(version).await;
+                    let lasted = started.elapsed() >= SHORTEST;
+                    if lasted {
+                        backoff.reset();
+                    }
+                    match end {
                         End::Closed => return,
-                        End::Broken(error) => error,
-                        End::Expired | End::Resume(_) => continue,
+                        End::Resume(_) => continue,
+                        End::Expired(_) if lasted => continue,
+                        // What was listed just now cannot be too old: lists that succeed must not hide that nothing is
+                        // followed, nor follow each other as fast as the server answers.
+                        End::Expired(error) | End::Broken(error) => error,
                     }
                 }
                 Err(error) => error,
@@ -193,7 +201,7 @@ impl Watch {
             let path =
                 if next.is_empty() { base.clone() } else { format!("{base}&continue={}", encode(&next)) };
             let call = Call::new(Method::GET, path).accept(self.accept(METADATA_LIST));
-            let answer = self.connection.call(&identity, call).await?;
+            let answer = self.connection.call_patiently(&identity, call).await?;
             let page: Value = serde_json::from_slice(&answer.body).map_err(|_| CallError::Shape("JSON"))?;
             let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             found.extend(items.iter().filter_map(|item| self.observe(item)));
@@ -277,16 +285,13 @@ impl Watch {
 
 fn ended(error: kube::Error) -> End {
     match error {
-        kube::Error::Api(status) if status.code == 410 => End::Expired,
         kube::Error::Api(status) => {
             let retry_after =
                 status.details.as_ref().map(|details| details.retry_after_seconds).filter(|&s| s > 0);
             let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
-            End::Broken(CallError::Refused(Box::new(Refusal {
-                code: status.code,
-                status: *status,
-                retry_after,
-            })))
+            let code = status.code;
+            let error = CallError::Refused(Box::new(Refusal { code, status: *status, retry_after }));
+            if code == 410 { End::Expired(error) } else { End::Broken(error) }
         }
         error => End::Broken(CallError::Transport(Box::new(error))),
     }

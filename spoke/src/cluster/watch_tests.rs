@@ -132,6 +132,33 @@ async fn lists_in_pages_follows_resumes_and_lists_again_when_the_version_is_gone
 }
 
 #[tokio::test]
+async fn a_watch_that_ends_at_once_is_begun_again_with_growing_pauses() {
+    const TIME: Duration = Duration::from_secs(1);
+    // With pauses of 50 ms at first that double it is about 5 times.
+    const BEGUN: usize = 16;
+    for code in [410, 503] {
+        let (mut receiver, _watches, asked) = watch(move |asked, _| {
+            if asked.uri.contains("watch=true") {
+                return status(code, "NotNow", "not now");
+            }
+            reply(200, &json!({"metadata": {"resourceVersion": "5"}, "items": [object("a", "1")]}))
+        })
+        .await;
+        // Each time it is said that nothing is followed.
+        for _ in 0..2 {
+            assert_eq!(synced(next(&mut receiver).await), ["a"]);
+            let Event::WatchFailed { message, .. } = next(&mut receiver).await else { panic!() };
+            assert_eq!(message, "not now");
+        }
+        let end = tokio::time::Instant::now() + TIME;
+        while tokio::time::timeout_at(end, receiver.recv()).await.is_ok() {}
+        let asked = asked.lock().unwrap();
+        let begun = asked.iter().filter(|asked| asked.uri.contains("watch=true")).count();
+        assert!((2..BEGUN).contains(&begun), "{code}: begun {begun} times");
+    }
+}
+
+#[tokio::test]
 async fn a_list_that_is_forbidden_is_unknown_and_tried_again() {
     let (mut receiver, _watches, _) = watch(|_, number| match number {
         0 | 1 => status(403, "Forbidden", "cannot list"),

@@ -27,6 +27,17 @@ pub fn backoff(first: Duration, max: Duration, fails: u32) -> SignedDuration {
     SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(300))
 }
 
+/// Answers in a row that name a time to wait, and are taken at their word: as many as client-go takes. A server that
+/// lets half of the requests through refuses one of a thousand so often.
+const TAKEN_AT_THEIR_WORD: u32 = 10;
+
+/// How long to wait after the `fails`-th failure in a row that asked for `asked`, zero for none. A server that says when
+/// knows better than a bound that doubles.
+pub fn retry_in(first: Duration, max: Duration, fails: u32, asked: SignedDuration) -> SignedDuration {
+    let fails = if asked.is_zero() { fails } else { fails.saturating_sub(TAKEN_AT_THEIR_WORD) };
+    backoff(first, max, fails).max(asked)
+}
+
 /// What an effect in flight is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flight {

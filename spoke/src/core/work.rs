@@ -10,7 +10,7 @@ use rimward_proto::ObjectKey;
 use super::depends;
 use super::effect::{ApplyMode, ApplyWork, Body, DeleteWork, FoldWork, GetWork, Overlay, Target, Work};
 use super::errors::{ApiError, ErrorKind};
-use super::flight::{FAST_FIRST, FAST_MAX, Flight, RETRY_AFTER_MAX, SLOW_FIRST, SLOW_MAX, backoff};
+use super::flight::{FAST_FIRST, FAST_MAX, Flight, RETRY_AFTER_MAX, SLOW_FIRST, SLOW_MAX, retry_in};
 use super::glob;
 use super::ignore;
 use super::lanes::Place;
@@ -352,7 +352,7 @@ impl State {
         };
         let asked = error.retry_after.map(|after| after.min(RETRY_AFTER_MAX)).unwrap_or(Duration::ZERO);
         let asked = SignedDuration::try_from(asked).unwrap_or(SignedDuration::ZERO);
-        let until = now + backoff(first, max, managed.fails).max(asked);
+        let until = now + retry_in(first, max, managed.fails, asked);
         if error.kind == ErrorKind::Incomplete
             && let Some(want) = &managed.want
         {

@@ -2,6 +2,7 @@
 //! ownership, preconditions, finalizers, namespaces, watches by label.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rimward_proto::ObjectKey;
 use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
@@ -68,6 +69,8 @@ pub struct Api {
     pub no_dry_run: Option<ErrorKind>,
     /// Keys that an admission policy denies.
     pub denied: BTreeSet<ObjectKey>,
+    /// So many applies are answered 429, each to come back after a second.
+    pub throttled: usize,
     /// The plan lets foreign objects be taken over.
     pub takeover: bool,
     /// Events, as the API has them; none if nobody may read them.
@@ -102,6 +105,11 @@ impl Api {
         }
         if let Some(kind) = self.no_dry_run.filter(|_| work.dry_run) {
             return error(kind, "no dry-runs here");
+        }
+        if let Some(left) = self.throttled.checked_sub(1) {
+            self.throttled = left;
+            let busy = ApiError::new(ErrorKind::Transient, "too many requests");
+            return Err(ApiError { retry_after: Some(Duration::from_secs(1)), ..busy });
         }
         if self.denied.contains(key) {
             return error(ErrorKind::Denied, "admission webhook denied the request");

@@ -274,3 +274,23 @@ fn a_lost_ledger_adopts_what_the_plan_wants_and_prunes_nothing() {
     assert!(world.api.objects.contains_key(&config_key("shop", "b")));
     assert_eq!(world.ledger.as_ref().unwrap().entries[&config_key("shop", "a")].uid, Some(uid));
 }
+
+#[test]
+fn a_server_that_says_when_is_asked_then_and_not_later_and_not_for_ever() {
+    let a = config_key("shop", "a");
+    for (throttled, seconds) in [(10, 12), (14, 22)] {
+        let mut world = World::new();
+        world.api.throttled = throttled;
+        publish(&mut world, &[app("shop/web", vec![config("shop", "a", "1")])]);
+        assert!(!world.api.objects.contains_key(&a));
+        world.pass(SignedDuration::from_secs(seconds));
+        assert!(world.api.objects.contains_key(&a), "{throttled} answers of 429");
+    }
+    // One that says so for ever is asked less and less often.
+    let mut world = World::new();
+    world.api.throttled = 1_000;
+    publish(&mut world, &[app("shop/web", vec![config("shop", "a", "1")])]);
+    world.pass(SignedDuration::from_mins(10));
+    let asked = 1_000 - world.api.throttled;
+    assert!((20..50).contains(&asked), "asked {asked} times in ten minutes");
+}
