@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use jiff::Timestamp;
 use rimward_e2e::bench::bulk::{CONCURRENCY, accepted};
-use rimward_e2e::bench::{Figures, generate_ready, main as bench, namespace, shape};
+use rimward_e2e::bench::{Figures, Usage, generate_ready, main as bench, namespace, shape};
 use rimward_e2e::control_plane::Options;
 use rimward_e2e::rig::{Rig, files};
 
@@ -23,13 +23,17 @@ async fn run() -> anyhow::Result<Figures> {
     let mut figures = Figures::default();
     for size in SIZES {
         let before = bound(&rig, &format!("before-{size}"), size).await?;
+        let cpu = Usage::of_rig(&mut rig)?;
         let ours = apply(&mut rig, size).await?;
+        let cpu_after = Usage::of_rig(&mut rig)?;
         let after = bound(&rig, &format!("after-{size}"), size).await?;
         let generator = (before + after) / 2;
         figures.tell(&format!("flux_shape_{size}_generator"), generator.as_secs_f64(), "s");
         figures.tell(&format!("flux_shape_{size}_rimward"), ours.accepted.as_secs_f64(), "s");
         figures.tell(&format!("flux_shape_{size}_rimward_from_asked"), ours.asked.as_secs_f64(), "s");
         figures.tell(&format!("flux_shape_{size}_requests_per_object"), ours.requests, "requests");
+        figures.tell(&format!("flux_shape_{size}_hub_cpu"), cpu_after.0 - cpu.0, "s");
+        figures.tell(&format!("flux_shape_{size}_spoke_cpu"), cpu_after.1 - cpu.1, "s");
         let ratio = ours.accepted.as_secs_f64() / generator.as_secs_f64();
         figures.at_most(&format!("flux_shape_{size}_ratio"), ratio, "x", 1.5);
     }

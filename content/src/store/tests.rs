@@ -1,3 +1,5 @@
+//! The store on a real disk, and what a disk may do to it.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::rig::Rig;
+
 /// Clock ticks a second in /proc: fixed at 100 in Linux's user interface.
 const TICKS: u64 = 100;
 
@@ -20,6 +22,13 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// CPU time of the hub and of the first site's spoke, seconds.
+    pub fn of_rig(rig: &mut Rig) -> Result<(f64, f64)> {
+        let hub = Self::of(rig.hub.pid().context("the hub runs")?)?;
+        let spoke = Self::of(rig.sites[0].spoke().pid().context("the spoke runs")?)?;
+        Ok((hub.cpu.as_secs_f64(), spoke.cpu.as_secs_f64()))
+    }
+
     /// Of the process `pid`, now.
     pub fn of(pid: u32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rimward_proto::plan::{Deletion, PlanBundle, Removed};
+use rimward_proto::plan::{Deletion, Removed};
 use rimward_proto::{AppId, ObjectKey};
 
 use super::errors::{ApiError, ErrorKind};
@@ -41,9 +41,9 @@ impl Active {
 
     /// Apps of the ledger that the plan neither wants nor removes.
     pub(crate) fn is_unaccounted(&self, app: &AppId) -> bool {
-        let wanted = |bundle: &PlanBundle| bundle.tenant == app.tenant && bundle.app == app.app;
+        let wanted = self.bundles.get(app).is_some_and(|bundle| !bundle.carried);
         let removed = |removed: &Removed| removed.tenant == app.tenant && removed.app == app.app;
-        !self.plan.bundles.iter().any(wanted) && !self.plan.removed.iter().any(removed)
+        !wanted && !self.plan.removed.iter().any(removed)
     }
 }
 

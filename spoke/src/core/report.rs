@@ -137,10 +137,9 @@ impl State {
         let none = Vec::new();
         let reports = apps.iter().filter_map(|app| self.app_report(app, left.get(app).unwrap_or(&none), now));
         let mut reports: Vec<AppReport> = reports.collect();
-        for app in &apps {
-            if !reports.iter().any(|report| report.id == *app) && self.outbox.told.remove(app).is_some() {
-                self.outbox.news = true;
-            }
+        let there: BTreeSet<&AppId> = reports.iter().map(|report| &report.id).collect();
+        for app in apps.iter().filter(|app| !there.contains(app)) {
+            self.outbox.news |= self.outbox.told.remove(app).is_some();
         }
         reports.retain(|report| {
             let news = full || self.outbox.told.get(&report.id) != Some(report);
