@@ -24,6 +24,9 @@ const DAMAGED: &str = "damaged";
 /// Why content cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
+    /// It should be there and is not.
+    #[error("content {0} is not there")]
+    Missing(Digest),
     /// What was read does not have its digest; it was put aside and counts as not there.
     #[error("content {0} is damaged")]
     Damaged(Digest),

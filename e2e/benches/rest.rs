@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use jiff::Timestamp;
 use rimward_e2e::bench::bulk::Bulk;
 use rimward_e2e::bench::{Figures, Usage, main as bench};
 
+const OBJECTS: usize = 2_000;
 /// How long nothing is done.
 const REST: Duration = Duration::from_secs(60);
 /// Time for what follows a change: reports, garbage collection.
@@ -18,14 +18,12 @@ fn main() -> std::process::ExitCode {
 }
 
 async fn run() -> anyhow::Result<Figures> {
-    let mut bulk = Bulk::start().await?;
+    let mut bulk = Bulk::start(OBJECTS).await?;
     bulk.fill().await?;
     tokio::time::sleep(CALM).await;
-    let hub = bulk.rig.hub.pid().context("the hub runs")?;
-    let spoke = bulk.rig.sites[0].spoke().pid().context("the spoke runs")?;
-    let (start, hub_before, spoke_before) = (Timestamp::now(), Usage::of(hub)?, Usage::of(spoke)?);
+    let (start, hub_before, spoke_before) = (Timestamp::now(), bulk.hub()?, bulk.spoke()?);
     tokio::time::sleep(REST).await;
-    let (hub_after, spoke_after) = (Usage::of(hub)?, Usage::of(spoke)?);
+    let (hub_after, spoke_after) = (bulk.hub()?, bulk.spoke()?);
     let agent = |event: &rimward_e2e::control_plane::AuditEvent| event.user.contains("rimward");
     let writes = bulk.rig.sites[0].plane().audit().await?.since(start).mutating().filter(agent).count();
     let share =

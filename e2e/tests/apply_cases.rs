@@ -22,7 +22,7 @@ use rimward_e2e::rig::{Rig, Stage};
 use support::CLUSTER;
 
 /// A fleet that is left alone.
-static CALM: Stage = Stage::new(9, || Box::pin(Rig::start(&[CLUSTER])));
+static CALM: Stage = Stage::new(11, || Box::pin(Rig::start(&[CLUSTER])));
 
 /// A fleet whose spoke is killed, forgets, and goes through a proxy that makes faults.
 static ROUGH: Stage = Stage::new(2, || Box::pin(Rig::start_behind_proxies(&[CLUSTER])));
@@ -56,6 +56,18 @@ fn case_04_killed_while_an_object_with_a_finalizer_goes() -> Result<()> {
 #[test]
 fn case_05_report_mode_says_it_once_and_then_clears() -> Result<()> {
     CALM.play(drift::report_mode)
+}
+
+/// A webhook changes a field of ours during another client's annotate: the audit finds it.
+#[test]
+fn case_06_changed_by_a_webhook_during_anothers_annotate() -> Result<()> {
+    CALM.play(drift::changed_by_a_webhook)
+}
+
+/// initContainers reordered; an object re-created with old values and identical managedFields: the audit finds both.
+#[test]
+fn case_07_reordered_and_restored_from_a_backup() -> Result<()> {
+    CALM.play(drift::reordered_and_restored)
 }
 
 /// Our label removed: no re-create, no refusal, the label restored.

@@ -3,6 +3,8 @@
 
 #[path = "deletes/accidents.rs"]
 mod accidents;
+#[path = "deletes/annotations.rs"]
+mod annotations;
 #[path = "deletes/budget.rs"]
 mod budget;
 #[path = "deletes/handed.rs"]
@@ -26,6 +28,7 @@ async fn deletions_are_meant_or_they_wait() -> Result<()> {
     handed::tell(&mut story, &mut rig).await;
     held::tell(&mut story, &mut rig).await;
     budget::tell(&mut story, &mut rig).await;
+    annotations::tell(&mut story, &mut rig).await;
     accidents::tell(&mut story, &mut rig).await;
     story.tell("no namespace was ever deleted", no_namespace_deleted(&mut rig)).await;
     story.tell("asked as the tenant only", rig.sites[0].assert_impersonated()).await;

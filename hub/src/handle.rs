@@ -40,6 +40,13 @@ pub enum Action {
         /// The answer.
         reply: oneshot::Sender<Result<(), ActionError>>,
     },
+    /// Have a connected cluster's spoke look again at everything; answers when it is being told.
+    LookAgain {
+        /// Which.
+        cluster: ClusterName,
+        /// The answer; a cluster that is not connected is a conflict.
+        reply: oneshot::Sender<Result<(), ActionError>>,
+    },
     /// Whether a commit of a source has another in its history; none if that is not known.
     Contains {
         /// The source.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Which object: group, kind, namespace, name. The version is not part of it, because one object is served under
 /// several. An empty namespace means cluster-scoped.
@@ -41,6 +42,11 @@ pub fn group_kind(group: &str, kind: &str) -> String {
     if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
 }
 
+/// The text of an object's annotation.
+pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get("metadata")?.get("annotations")?.get(name)?.as_str()
+}
+
 /// True if `pattern`, as people write it (`Kind.group`, a bare `Kind` for any group, or `*`), means this kind. The one
 /// reading of lists of kinds, so that hub and spoke allow, deny and protect the same.
 pub fn is_kind(pattern: &str, group: &str, kind: &str) -> bool {
@@ -64,6 +70,10 @@ impl fmt::Display for ObjectKey {
 pub const TENANT_LABEL: &str = "rimward.dev/tenant";
 /// The label that says which App an object belongs to.
 pub const APP_LABEL: &str = "rimward.dev/app";
+/// The annotation whose value `"false"` keeps an object where pruning would delete it.
+pub const PRUNE_ANNOTATION: &str = "rimward.dev/prune";
+/// The annotation whose value `"true"` lets an object be deleted and made again where a field that differs is immutable.
+pub const REPLACE_ANNOTATION: &str = "rimward.dev/replace";
 /// The one field manager of everything a spoke applies.
 pub const FIELD_MANAGER: &str = "rimward";
 /// The namespace on each cluster that holds the tenants' ServiceAccounts.

@@ -92,7 +92,7 @@ pub struct Report {
     pub apps: Vec<AppReport>,
     /// Tombstones of `plan` whose App has no ledger entry left; complete in every report.
     pub cleared: Vec<AppId>,
-    /// Apps in the ledger that the plan neither wants nor removes (row 22); complete in every report.
+    /// Apps in the ledger that the plan neither wants nor removes (trust row 22); complete in every report.
     pub unaccounted: Vec<AppId>,
     /// Deletions held; complete in every report.
     pub holds: Vec<HoldReport>,

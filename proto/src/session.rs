@@ -67,7 +67,7 @@ pub enum SpokeMessage {
     Ack(Ack),
     /// What is observed.
     Report(Report),
-    /// The roots after this version are missing (row 10).
+    /// The roots after this version are missing (trust row 10).
     NeedRoots {
         /// The version held.
         after: u64,

@@ -1,21 +1,22 @@
-//! One cluster with one App of many ConfigMaps: what `cold`, `delta` and `rest`
-//! measure.
+//! One cluster with one App of many ConfigMaps: what `cold`, `delta`, `rest`
+//! and their large forms measure.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::api::{DynamicObject, ListParams, ObjectMeta};
 
+use super::generator::{dynamic, generate, namespace};
+use super::usage::Usage;
 use crate::control_plane::Options;
 use crate::git::GitRepo;
-use crate::rig::{Rig, eventually, files};
+use crate::rig::{Rig, files};
 
-/// ConfigMaps in the App.
-pub const OBJECTS: usize = 2_000;
-/// Bytes of data in each.
+/// Bytes of data in each ConfigMap.
 pub const BYTES: usize = 1_024;
 /// Requests under way at once: the spoke's default `apply.concurrency`, and so the generator's.
 pub const CONCURRENCY: usize = 16;
@@ -26,8 +27,19 @@ pub const NAMESPACE: &str = "bulk";
 pub struct Bulk {
     /// The fleet.
     pub rig: Rig,
-    /// The tenant's repo, with the App's file and no objects yet.
+    /// The tenant's repo, with the App's file and one small object at first.
     pub repo: GitRepo,
+    /// ConfigMaps in the App, once it is filled.
+    pub count: usize,
+}
+
+/// How long a change took.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// From asking the hub to reconcile until the App was Ready.
+    pub asked: Duration,
+    /// From the spoke's acceptance of the plan, which it writes down, until the App was Ready.
+    pub accepted: Duration,
 }
 
 /// The `i`th ConfigMap, in its `revision`.
@@ -45,7 +57,7 @@ pub fn name(i: usize) -> String {
 
 impl Bulk {
     /// A cluster, a hub, a spoke, a tenant with an App of one small object, Ready.
-    pub async fn start() -> Result<Self> {
+    pub async fn start(count: usize) -> Result<Self> {
         let rig = Rig::start_with(&["eu-1"], Options::bench()).await?;
         let repo = rig.tenant("bulk", &[NAMESPACE])?;
         let first = files::config_map("first", "k", "v");
@@ -55,65 +67,69 @@ impl Bulk {
         )?;
         rig.reconcile().await?;
         rig.wait_ready("bulk/bulk").await?;
-        Ok(Self { rig, repo })
+        Ok(Self { rig, repo, count })
     }
 
     /// Commits these objects in this revision.
     pub fn commit(&self, objects: impl Iterator<Item = usize>, revision: usize) -> Result<String> {
         let texts: Vec<(String, String)> = objects
-            .map(|i| Ok((format!("{}.json", name(i)), json_of(&object(i, revision))?)))
+            .map(|i| Ok((format!("{}.json", name(i)), serde_json::to_string(&object(i, revision))?)))
             .collect::<Result<_>>()?;
         let changes: Vec<(&str, Option<&str>)> =
             texts.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
         self.repo.commit(&changes, &format!("revision {revision}"))
     }
 
-    /// Asks for a reconcile and waits until the App is Ready at `commit`; how long both took.
-    pub async fn settle(&self, commit: &str) -> Result<Duration> {
-        let start = Instant::now();
+    /// Asks for a reconcile and waits until the App is Ready at `commit`.
+    pub async fn settle(&mut self, commit: &str) -> Result<Settled> {
+        let (start, begun) = (Instant::now(), Timestamp::now());
         self.rig.hub.cli_ok(&["reconcile", "source/bulk/apps"]).await?;
         let wait = ["wait", "app/bulk/bulk", "--commit", commit, "--timeout", "300s"];
         self.rig.hub.cli_ok(&wait).await?;
-        Ok(start.elapsed())
+        let (asked, ready) = (start.elapsed(), Timestamp::now());
+        let accepted = Duration::try_from(ready.duration_since(accepted(&mut self.rig, begun).await?))?;
+        Ok(Settled { asked, accepted })
     }
 
-    /// All objects, committed and settled; how long from asking to Ready.
-    pub async fn fill(&self) -> Result<Duration> {
-        let commit = self.commit(0..OBJECTS, 1)?;
+    /// All objects, committed and settled.
+    pub async fn fill(&mut self) -> Result<Settled> {
+        let commit = self.commit(0..self.count, 1)?;
         let time = self.settle(&commit).await?;
-        let found = self.count().await?;
-        if found < OBJECTS {
-            bail!("Ready was said with {found} of {OBJECTS} objects there");
+        let api: Api<ConfigMap> = Api::namespaced(self.rig.sites[0].client(), NAMESPACE);
+        let found = api.list_metadata(&ListParams::default()).await?.items.len();
+        if found < self.count {
+            bail!("Ready was said with {found} of {} objects there", self.count);
         }
         Ok(time)
     }
 
-    /// ConfigMaps in the App's namespace.
-    pub async fn count(&self) -> Result<usize> {
-        let api: Api<ConfigMap> = Api::namespaced(self.rig.sites[0].client(), NAMESPACE);
-        Ok(api.list_metadata(&ListParams::default()).await?.items.len())
+    /// The same objects by the generator, in a namespace of its own.
+    pub async fn bound(&self, space: &str, objects: impl Iterator<Item = usize>) -> Result<Duration> {
+        let client = self.rig.sites[0].client();
+        namespace(client.clone(), space).await?;
+        let objects: Vec<DynamicObject> = objects.map(|i| dynamic(&object(i, 1))).collect::<Result<_>>()?;
+        generate(&client, space, &objects, CONCURRENCY).await
     }
 
-    /// A namespace of that name for the generator.
-    pub async fn namespace(&self, name: &str) -> Result<()> {
-        let api: Api<Namespace> = Api::all(self.rig.sites[0].client());
-        let metadata = ObjectMeta { name: Some(name.to_owned()), ..Default::default() };
-        api.create(&PostParams::default(), &Namespace { metadata, ..Default::default() }).await?;
-        Ok(())
+    /// What the spoke has cost so far.
+    pub fn spoke(&mut self) -> Result<Usage> {
+        Usage::of(self.rig.sites[0].spoke().pid().context("the spoke runs")?)
     }
 
-    /// Empties the generator's namespace again.
-    pub async fn clear(&self, namespace: &str) -> Result<()> {
-        let api: Api<ConfigMap> = Api::namespaced(self.rig.sites[0].client(), namespace);
-        api.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
-        eventually("the generator's objects to go", || async {
-            let left = api.list_metadata(&ListParams::default().limit(5)).await?.items.len();
-            Ok((left <= 1).then_some(()))
-        })
-        .await
+    /// What the hub has cost so far.
+    pub fn hub(&self) -> Result<Usage> {
+        Usage::of(self.rig.hub.pid().context("the hub runs")?)
+    }
+
+    /// What the API server has cost so far.
+    pub fn server(&mut self) -> Result<Usage> {
+        Usage::of(self.rig.sites[0].plane().pids().apiserver.context("the API server runs")?)
     }
 }
 
-fn json_of(object: &ConfigMap) -> Result<String> {
-    Ok(serde_json::to_string(object)?)
+/// When the spoke accepted the first plan since `since`, by the API server's audit log: it then writes down that it will
+/// never accept an older one.
+pub async fn accepted(rig: &mut Rig, since: Timestamp) -> Result<Timestamp> {
+    let floor = rig.sites[0].asked(since).await?.verb("update").resource("secrets");
+    floor.events.iter().map(|event| event.received).min().context("the spoke accepted nothing")
 }

@@ -4,11 +4,12 @@
 pub mod bulk;
 mod figure;
 mod generator;
+pub mod shape;
 mod usage;
 mod watch;
 
 pub use figure::{Figures, percentile};
-pub use generator::generate;
+pub use generator::{generate_ready, namespace};
 pub use usage::Usage;
 pub use watch::Values;
 

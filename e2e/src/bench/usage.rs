@@ -15,6 +15,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory, bytes.
     pub rss: u64,
+    /// The most it ever was, bytes.
+    pub peak: u64,
 }
 
 impl Usage {
@@ -26,8 +28,11 @@ impl Usage {
         let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).context("/proc stat");
         let ticks = number(11)? + number(12)?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc status")?;
-        let kib: u64 = rss.trim().trim_end_matches(" kB").trim().parse()?;
-        Ok(Self { cpu: Duration::from_millis(ticks * 1000 / TICKS), rss: kib * 1024 })
+        let bytes = |name: &str| -> Result<u64> {
+            let text = status.lines().find_map(|line| line.strip_prefix(name)).context("/proc status")?;
+            Ok(text.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+        };
+        let cpu = Duration::from_millis(ticks * 1000 / TICKS);
+        Ok(Self { cpu, rss: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
     }
 }

@@ -10,25 +10,26 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
-/// The values that one key of one ConfigMap takes, as they are seen.
+/// The values that one key of the ConfigMaps of a namespace takes, as they are seen. One watch for all, that has run
+/// for a while: the first events of a new one come up to 50 ms late, and that is not what is measured.
 pub struct Values {
-    seen: mpsc::UnboundedReceiver<(String, Instant)>,
+    seen: mpsc::UnboundedReceiver<(String, String, Instant)>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Values {
     /// Starts to watch.
-    pub fn watch(client: Client, namespace: &str, name: &str, key: &str) -> Self {
+    pub fn watch(client: Client, namespace: &str, key: &str) -> Self {
         let api: Api<ConfigMap> = Api::namespaced(client, namespace);
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let config = watcher::Config::default();
         let (key, (send, seen)) = (key.to_owned(), mpsc::unbounded_channel());
         let task = tokio::spawn(async move {
             let stream = watcher(api, config).default_backoff().applied_objects();
             pin_mut!(stream);
             while let Some(event) = stream.next().await {
-                let value = event.ok().and_then(|map| map.data).and_then(|mut data| data.remove(&key));
-                if let Some(value) = value
-                    && send.send((value, Instant::now())).is_err()
+                let seen = event.ok().and_then(|map| Some((map.metadata.name?, map.data?.remove(&key)?)));
+                if let Some((name, value)) = seen
+                    && send.send((name, value, Instant::now())).is_err()
                 {
                     return;
                 }
@@ -37,17 +38,19 @@ impl Values {
         Self { seen, task }
     }
 
-    /// Waits for a value; when it was seen.
-    pub async fn until(&mut self, wanted: &str, limit: Duration) -> Result<Instant> {
+    /// Waits for a value of one of them; when it was seen.
+    pub async fn until(&mut self, name: &str, wanted: &str, limit: Duration) -> Result<Instant> {
         let search = async {
-            while let Some((value, time)) = self.seen.recv().await {
-                if value == wanted {
+            while let Some((found, value, time)) = self.seen.recv().await {
+                if found == name && value == wanted {
                     return Ok(time);
                 }
             }
             bail!("the watch ended")
         };
-        tokio::time::timeout(limit, search).await.with_context(|| format!("never saw {wanted:?}"))?
+        tokio::time::timeout(limit, search)
+            .await
+            .with_context(|| format!("never saw {wanted:?} of {name}"))?
     }
 }
 

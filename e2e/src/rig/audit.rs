@@ -16,11 +16,10 @@ pub const SPOKE_ACCOUNT: &str = "system:serviceaccount:rimward-system:rimward-sp
 const OWN_NAMESPACE: &str = "rimward-system";
 
 /// What the agent itself may ask, by resource and verb, in any namespace; the rest it must ask as a tenant.
-const AGENTS_OWN: [(&str, &[&str]); 4] = [
+const AGENTS_OWN: [(&str, &[&str]); 3] = [
     ("namespaces", &["get", "list", "watch", "create"]),
     ("serviceaccounts", &["get", "list", "watch", "create"]),
     ("rolebindings", &["get", "list", "watch", "create", "delete"]),
-    ("customresourcedefinitions", &["get", "list", "watch"]),
 ];
 
 /// Questions that are about the asker alone.

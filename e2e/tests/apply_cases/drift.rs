@@ -1,12 +1,13 @@
-//! Cases about change by others: what is left to them, what is put back, and
-//! what is only said.
+//! Cases about change by others: what is left to them, what is put back, what
+//! is only said, and what no watch can show.
 
 use anyhow::{Context, Result, ensure};
-use rimward_e2e::rig::live::{config_map, grouped, now};
+use rimward_e2e::admission::{Kind, Verdict, Webhook};
+use rimward_e2e::rig::live::{config_map, grouped, now, uid};
 use rimward_e2e::rig::{Rig, SPOKE_ACCOUNT, files};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::support::{app_with, drifts, meanwhile, said, same_uids, until_drift, until_standing};
+use super::support::{app_with, audit, drifts, meanwhile, said, same_uids, until_drift, until_standing};
 
 fn deployment(name: &str, image: u32) -> String {
     format!(
@@ -99,6 +100,115 @@ pub async fn report_mode(rig: &mut Rig) -> Result<()> {
     let written = rig.sites[0].wrote(since).await?.namespace("case05");
     ensure!(written.count() == 0, "{written}");
     Ok(())
+}
+
+/// What a webhook changes is in no manager's list of fields: the value is another, the metadata are the same.
+pub async fn changed_by_a_webhook(rig: &mut Rig) -> Result<()> {
+    let repo = rig.tenant("case06", &["case06"])?;
+    let (app, map) = (files::app("web", "case06"), files::config_map("mutated", "key", "wanted"));
+    rig.ship(&repo, "case06/web", &[("rimward.yaml", Some(&app)), ("map.yaml", Some(&map))]).await?;
+    let path = config_map("case06", "mutated");
+    let annotate = |value: &str| json!({"metadata": {"annotations": {"example.com/seen": value}}});
+    // The entry of this manager is known before the webhook is there.
+    rig.sites[0].merge(&path, "another-controller", &annotate("1")).await?;
+    meanwhile().await;
+
+    let webhook = Webhook::start()?;
+    let patch = json!([{"op": "replace", "path": "/data/key", "value": "by a webhook"}]);
+    // Of the spoke's own writes it leaves everything as it is; those are a tenant's.
+    webhook.play(move |review| {
+        let of_people = !review.user.starts_with("system:serviceaccount:rimward-");
+        if of_people && review.name == "mutated" { Verdict::Mutate(patch.clone()) } else { Verdict::Allow }
+    });
+    rig.sites[0].register(&webhook, Kind::Mutating, "case06", 5).await?;
+    let changed = rig.sites[0].merge(&path, "another-controller", &annotate("2")).await?;
+    ensure!(changed["data"]["key"] == "by a webhook", "the webhook was not asked: {changed:#}");
+    let audited = audit(rig).await;
+    let restored = rig.sites[0].until_is(&path, "/data/key", &json!("wanted")).await;
+    rig.sites[0].unregister(&webhook, Kind::Mutating, "case06").await?;
+    audited?;
+    let restored = restored?;
+    ensure!(restored["metadata"]["annotations"]["example.com/seen"] == "2", "{restored:#}");
+    let drift = until_drift(rig, "case06", "mutated", |_| true).await?;
+    ensure!(drift["action"] == "Reverted" && drift["fields"][0]["path"] == "/data/key", "{drift:#}");
+    Ok(())
+}
+
+fn with_init_containers() -> String {
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: ordered}\nspec:\n  replicas: 0\n  \
+     selector: {matchLabels: {app: ordered}}\n  template:\n    metadata: {labels: {app: ordered}}\n    spec:\n      \
+     initContainers:\n      - {name: first, image: \"registry.example/init:1\"}\n      \
+     - {name: second, image: \"registry.example/init:1\"}\n      \
+     containers: [{name: web, image: \"registry.example/web:1\"}]\n"
+        .to_owned()
+}
+
+/// Order has no owner, and a restored object looks as if nobody had touched it.
+pub async fn reordered_and_restored(rig: &mut Rig) -> Result<()> {
+    let repo = rig.tenant("case07", &["case07"])?;
+    let app = files::app("web", "case07");
+    let map = |value: &str| files::config_map("restored", "key", value);
+    rig.ship(
+        &repo,
+        "case07/web",
+        &[
+            ("rimward.yaml", Some(&app)),
+            ("ordered.yaml", Some(&with_init_containers())),
+            ("map.yaml", Some(&map("old"))),
+        ],
+    )
+    .await?;
+    let (ordered, restored) =
+        (grouped("apps/v1", "case07", "deployments", "ordered"), config_map("case07", "restored"));
+    let old = rig.sites[0].there(&restored).await?;
+    rig.ship(&repo, "case07/web", &[("map.yaml", Some(&map("new")))]).await?;
+
+    // A backup restored while the spoke looks away, down to the last word of managedFields.
+    rig.sites[0].spoke().stop()?;
+    let result = restore(rig, &restored, &old).await;
+    rig.sites[0].spoke().start()?;
+    let made_again = result?;
+    rig.wait_ready("case07/web").await?;
+
+    let mut object = rig.sites[0].there(&ordered).await?;
+    let list = object.pointer_mut("/spec/template/spec/initContainers").and_then(Value::as_array_mut);
+    list.context("no initContainers")?.reverse();
+    let object = rig.sites[0].replace(&ordered, "kubectl-replace", &object).await?;
+    ensure!(names(&object) == ["second", "first"], "{object:#}");
+    audit(rig).await?;
+    let found = rig.sites[0].until_is(&restored, "/data/key", &json!("new")).await?;
+    ensure!(uid(&found) == uid(&made_again), "it was made a third time");
+    let first = "/spec/template/spec/initContainers/0/name";
+    let object = rig.sites[0].until_is(&ordered, first, &json!("first")).await?;
+    ensure!(names(&object) == ["first", "second"], "{object:#}");
+    until_drift(rig, "case07", "ordered", |drift| drift["type"] == "Changed").await?;
+    Ok(())
+}
+
+fn names(deployment: &Value) -> Vec<String> {
+    let list = deployment.pointer("/spec/template/spec/initContainers").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Deletes what is there and makes `old` in its place, with its managedFields as they were.
+async fn restore(rig: &Rig, path: &str, old: &Value) -> Result<Value> {
+    let site = &rig.sites[0];
+    site.delete(path).await?;
+    let mut again = old.clone();
+    let meta = again["metadata"].as_object_mut().context("no metadata")?;
+    for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+        meta.remove(field);
+    }
+    let collection = path.rsplit_once('/').context("a path")?.0;
+    let mut made = site.create(collection, "backup", &again).await?;
+    made["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
+    let made = site.replace(path, "backup", &made).await?;
+    let same = made["metadata"]["managedFields"] == old["metadata"]["managedFields"];
+    ensure!(
+        same && made["data"] == old["data"] && uid(&made) != uid(old),
+        "not restored as it was: {made:#}"
+    );
+    Ok(made)
 }
 
 /// To a watch by label it looks like a deletion.

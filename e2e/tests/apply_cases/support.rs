@@ -101,6 +101,11 @@ pub async fn until_standing(rig: &Rig, app: &str, count: u64) -> Result<()> {
     }
 }
 
+/// Has the spoke compare every object with what it shall be now, as it does by itself once a day.
+pub async fn audit(rig: &Rig) -> Result<()> {
+    rig.hub.cli_ok(&["reconcile", &format!("cluster/{CLUSTER}")]).await.map(drop)
+}
+
 /// The managers of all of an object's fields, those of the status left out.
 pub fn managers(object: &Value) -> Vec<String> {
     let entries = object["metadata"]["managedFields"].as_array();

@@ -98,6 +98,7 @@ fn built() -> Router<Shared> {
         .route("/status", get(read::status))
         .route("/clusters", get(read::clusters))
         .route("/clusters/{cluster}", get(read::cluster))
+        .route("/clusters/{cluster}/reconcile", post(write::look_again))
         .route("/clusters/{cluster}/plan", get(offer::plan))
         .route("/clusters/{cluster}/objects", get(read::cluster_objects))
         .route("/tenants", get(read::tenants))

@@ -37,7 +37,9 @@ type Raw = Pairs<Vec<(String, String)>>;
 type Listed<T> = Result<Json<List<T>>, Problem>;
 
 /// A name from a path, or why it is none.
-fn name<T: std::str::FromStr<Err = rimward_proto::ids::IdError>>(text: &str) -> Result<T, Problem> {
+pub(super) fn name<T: std::str::FromStr<Err = rimward_proto::ids::IdError>>(
+    text: &str,
+) -> Result<T, Problem> {
     text.parse().map_err(|error: T::Err| Problem::bad_request(error.to_string()))
 }
 

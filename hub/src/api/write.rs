@@ -1,4 +1,5 @@
-//! The acting half: look at Git now, make an enrolment token, approve a hold.
+//! The acting half: look at Git or a cluster now, make an enrolment token,
+//! approve a hold.
 //! Each asks the tasks that own the state and answers when it is done.
 
 use std::time::Duration;
@@ -17,7 +18,9 @@ use serde_json::json;
 use super::Shared;
 use super::items::hold::HoldItem;
 use super::problem::Problem;
+use super::read::name;
 use crate::core::model::SourceId;
+use crate::core::status::cluster::ClusterView;
 use crate::handle::Action;
 
 /// Who acts: the admin socket is open to its owner alone, so there is one name for whoever uses it.
@@ -101,6 +104,22 @@ async fn ask_reconcile(shared: &Shared, sources: Vec<SourceId>) -> Result<Respon
     let seq = world.published.as_ref().map(|published| published.head.seq);
     let epoch = world.published.as_ref().map(|published| published.head.epoch);
     Ok(Json(json!({"sources": names, "epoch": epoch, "seq": seq, "asOf": Timestamp::now()})).into_response())
+}
+
+/// `POST /clusters/{cluster}/reconcile`: its spoke compares everything with what it shall be.
+pub async fn look_again(
+    State(shared): State<Shared>,
+    Path(cluster): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    no_body(&body)?;
+    let cluster: ClusterName = name(&cluster)?;
+    if ClusterView::new(&shared.world(), &cluster, Timestamp::now()).is_none() {
+        return Err(Problem::not_found(format!("cluster/{cluster}")));
+    }
+    let asked = cluster.clone();
+    shared.hub.ask(|reply| Action::LookAgain { cluster: asked, reply }).await?;
+    Ok(Json(json!({"cluster": cluster, "asOf": Timestamp::now()})).into_response())
 }
 
 /// `POST /tokens`: the secret is in this answer and nowhere else.

@@ -1,4 +1,4 @@
-//! `rimward reconcile`: look at Git now, instead of at the next interval.
+//! `rimward reconcile`: look at Git, or at a cluster, now instead of when it is time.
 
 use serde_json::Value;
 
@@ -16,6 +16,10 @@ pub async fn run(client: &Client, global: &Global, args: &ReconcileArgs) -> Resu
     for path in paths(client, reference).await? {
         say(global, format!("reconciling {}", path.trim_start_matches('/').trim_end_matches("/reconcile")));
         let answer = client.post(&path, None).await?;
+        if let Reference::Cluster(cluster) = reference {
+            say(global, format!("{cluster} compares every object with what it shall be"));
+            continue;
+        }
         say(global, format!("published {} (epoch {})", text(&answer["seq"]), text(&answer["epoch"])));
     }
     if !args.wait {
@@ -45,10 +49,7 @@ async fn paths(client: &Client, reference: &Reference) -> Result<Vec<String>, Fa
             let list = client.list(&format!("/tenants/{tenant}/sources"), &[]).await?;
             names(&list).map(|name| source(tenant.as_str(), &name)).collect()
         }
-        Reference::Cluster(_) => {
-            let what = "a cluster has no Git; reconcile source/T/S, app/T/A, tenant/T or source/fleet";
-            return Err(Failure::usage(what));
-        }
+        Reference::Cluster(_) => vec![format!("{}/reconcile", reference.path())],
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rimward_proto::object::{group_kind, is_secret};
+use rimward_proto::object::{PRUNE_ANNOTATION, REPLACE_ANNOTATION, group_kind, is_secret};
 use rimward_proto::{Digest, ObjectKey, canonical, ids::is_dns_label, limits};
 use serde_json::{Map, Value as Json};
 
@@ -18,8 +18,8 @@ use crate::core::yaml::{Entry, Node, Value};
 
 /// Prefix of labels and annotations that are ours to set.
 const OURS: &str = "rimward.dev/";
-/// Annotations of ours that people set, each with the one value that means something.
-const ASKED: [(&str, &str); 2] = [("rimward.dev/prune", "false"), ("rimward.dev/replace", "true")];
+/// Annotations of ours that people set; each is `"true"` or `"false"`, and spokes obey them.
+const ASKED: [&str; 2] = [PRUNE_ANNOTATION, REPLACE_ANNOTATION];
 /// Metadata that only an API server or a controller sets: to apply it would adopt, lock or orphan objects.
 const FOREIGN: [&str; 8] = [
     "managedFields",
@@ -185,22 +185,19 @@ impl Reader<'_> {
                 "take it out".to_owned();
             return;
         }
-        let asked = ASKED.iter().find(|(known, _)| *known == key);
-        let Some((_, value)) = asked else {
-            let known = ASKED.map(|(key, value)| format!("{key}: \"{value}\"")).join(", ");
+        if !ASKED.contains(&key) {
             self.error(codes::METADATA, node, format!("unknown annotation {key}")).help =
-                format!("known are {known}");
-            return;
-        };
-        if node.text().is_some_and(|text| text != *value) {
-            self.error(codes::METADATA, node, format!("annotation {key} can only be \"{value}\"")).help =
-                "take it out, if that is not meant".to_owned();
+                format!("known are {}", ASKED.join(" and "));
             return;
         }
-        if node.text().is_some() {
-            // Spokes do not obey it yet, and nothing is accepted and ignored.
-            self.error(codes::NOT_BUILT, node, format!("annotation {key} is not built yet")).help =
-                "take it out for now".to_owned();
+        // What is no string at all is told of by whoever looks at all annotations.
+        if node.text().is_some_and(|text| !["true", "false"].contains(&text)) {
+            let message = format!("annotation {key} must be \"true\" or \"false\"");
+            self.error(codes::METADATA, node, message).help = match key {
+                PRUNE_ANNOTATION => "\"false\" keeps the object where it would be pruned",
+                _ => "\"true\" lets the object be deleted and made again where a field is immutable",
+            }
+            .to_owned();
         }
     }
 

@@ -92,6 +92,7 @@ impl Stream {
                 biased;
                 () = self.ticket.cut.cancelled() => return Err(cut_off()),
                 () = self.stop.cancelled() => return Err(Status::unavailable("the hub is stopping")),
+                () = self.ticket.look.notified() => self.say(HubMessage::Reconcile).await?,
                 frame = self.incoming.message() => match frame? {
                     Some(frame) => self.hear(frame, &mut known).await?,
                     None => return Ok(()),

@@ -1,9 +1,10 @@
 //! Which cluster has which session: the newest wins, and anyone can be cut.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rimward_proto::ClusterName;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Sessions at once: twice the fleet one hub is built for, so that a reconnecting fleet is never refused.
@@ -17,7 +18,7 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Sessions {
-    open: HashMap<ClusterName, (u64, CancellationToken)>,
+    open: HashMap<ClusterName, Ticket>,
     count: u64,
 }
 
@@ -27,6 +28,8 @@ pub struct Ticket {
     number: u64,
     /// Cancelled when a newer session replaces this one, or its cluster is cut.
     pub cut: CancellationToken,
+    /// Told when the spoke shall look again at everything; many requests before it is told are one.
+    pub look: Arc<Notify>,
 }
 
 impl Registry {
@@ -37,10 +40,9 @@ impl Registry {
             return None;
         }
         sessions.count += 1;
-        let ticket = Ticket { number: sessions.count, cut: CancellationToken::new() };
-        let older = sessions.open.insert(cluster.clone(), (ticket.number, ticket.cut.clone()));
-        if let Some((_, cut)) = older {
-            cut.cancel();
+        let ticket = Ticket { number: sessions.count, cut: CancellationToken::new(), look: Arc::default() };
+        if let Some(older) = sessions.open.insert(cluster.clone(), ticket.clone()) {
+            older.cut.cancel();
         }
         Some(ticket)
     }
@@ -48,7 +50,7 @@ impl Registry {
     /// Gives the place back; true if the session was still the cluster's.
     pub fn leave(&self, cluster: &ClusterName, ticket: &Ticket) -> bool {
         let mut sessions = self.lock();
-        let current = sessions.open.get(cluster).is_some_and(|(number, _)| *number == ticket.number);
+        let current = sessions.open.get(cluster).is_some_and(|now| now.number == ticket.number);
         if current {
             sessions.open.remove(cluster);
         }
@@ -58,9 +60,16 @@ impl Registry {
     /// Cuts a cluster's session. It keeps its place until it leaves, so that whoever ends it is told that it was the
     /// cluster's.
     pub fn cut(&self, cluster: &ClusterName) {
-        if let Some((_, cut)) = self.lock().open.get(cluster) {
-            cut.cancel();
+        if let Some(ticket) = self.lock().open.get(cluster) {
+            ticket.cut.cancel();
         }
+    }
+
+    /// Has a cluster's spoke look again at everything; false if it has no session to be told by.
+    pub fn look_again(&self, cluster: &ClusterName) -> bool {
+        let sessions = self.lock();
+        let ticket = sessions.open.get(cluster).filter(|ticket| !ticket.cut.is_cancelled());
+        ticket.inspect(|ticket| ticket.look.notify_one()).is_some()
     }
 
     /// True while a cluster has a session, even one that is being cut.
@@ -96,7 +105,9 @@ mod tests {
         assert!(old.cut.is_cancelled() && !new.cut.is_cancelled());
         assert!(!registry.leave(&cluster, &old), "the old one must not throw the new one out");
         assert_eq!(registry.len(), 1);
+        assert!(registry.look_again(&cluster));
         registry.cut(&cluster);
+        assert!(!registry.look_again(&cluster), "nobody would hear of it");
         assert!(new.cut.is_cancelled() && registry.has(&cluster), "it is gone when it has left");
         assert!(registry.leave(&cluster, &new), "a session that was cut was the cluster's");
         assert!(registry.is_empty());

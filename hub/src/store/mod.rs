@@ -1,10 +1,10 @@
 //! What the hub must not forget, in two parts: small records in an embedded
-//! database ([`db`]) and content in files named by their digest ([`content`]).
+//! database ([`db`]) and content by its digest ([`content`]).
 //!
 //! # Why what is acknowledged survives a power cut
-//! 1. Content first: each file is written under a temporary name, fsynced,
-//!    renamed, and its folder fsynced, before any record names its digest.
-//!    A cut in between leaves content that nothing names; it is collected.
+//! 1. Content first: it is durable ([`rimward_content`] says how) before any
+//!    record names its digest. A cut in between leaves content that nothing
+//!    names; it is collected.
 //! 2. One commit = one sled batch on one tree, which sled's log applies whole
 //!    or not at all. Values stay far below the size at which sled moves them
 //!    into blob files, which it never syncs.

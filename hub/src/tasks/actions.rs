@@ -41,6 +41,9 @@ pub async fn run(
             Some(Action::Reconcile { sources, reply }) => {
                 let _ = looks.send(Reconcile { sources, reply }).await;
             }
+            Some(Action::LookAgain { cluster, reply }) => {
+                let _ = reply.send(look_again(&state, &cluster));
+            }
             Some(Action::Contains { source, commit, within, reply }) => {
                 let (state, mirrors, walks) = (state.clone(), mirrors.clone(), walks.clone());
                 tokio::spawn(async move {
@@ -65,6 +68,15 @@ pub async fn run(
             }
         }
     }
+}
+
+/// A hint is worth nothing later: a spoke that comes back looks at everything anyway.
+fn look_again(state: &State, cluster: &ClusterName) -> Result<(), ActionError> {
+    if state.sessions.look_again(cluster) {
+        return Ok(());
+    }
+    let message = format!("cluster/{cluster} is not connected; nothing was asked of it");
+    Err(ActionError::Conflict(message))
 }
 
 /// Where a source is fetched from.

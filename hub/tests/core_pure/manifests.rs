@@ -162,24 +162,18 @@ fn what_belongs_to_the_server_is_stripped_or_refused() {
 }
 
 #[test]
-fn annotations_of_ours_are_known_and_not_built_yet() {
+fn annotations_of_ours_say_true_or_false() {
     let with = |annotation: &str| HEAD.replace("name: x", &format!("name: x, annotations: {{{annotation}}}"));
     let theirs = one(&with("example.com/prune: a"));
     assert_eq!(theirs["metadata"]["annotations"], json!({"example.com/prune": "a"}));
     for (annotation, wanted) in [
-        ("rimward.dev/prune: \"false\"", "RW3006 web/a.yaml:3:54 annotation rimward.dev/prune is not built"),
-        ("rimward.dev/replace: 'true'", "RW3006 web/a.yaml:3:56 annotation rimward.dev/replace is not built"),
-        (
-            "rimward.dev/prune: \"true\"",
-            "RW3021 web/a.yaml:3:54 annotation rimward.dev/prune can only be \"false\"",
-        ),
         (
             "rimward.dev/prune: \"\"",
-            "RW3021 web/a.yaml:3:54 annotation rimward.dev/prune can only be \"false\"",
+            "RW3021 web/a.yaml:3:54 annotation rimward.dev/prune must be \"true\" or \"false\"",
         ),
         (
-            "rimward.dev/replace: \"false\"",
-            "RW3021 web/a.yaml:3:56 annotation rimward.dev/replace can only be",
+            "rimward.dev/replace: \"yes\"",
+            "RW3021 web/a.yaml:3:56 annotation rimward.dev/replace must be \"true\" or \"false\"",
         ),
         (
             "rimward.dev/prune: false",
@@ -193,6 +187,13 @@ fn annotations_of_ours_are_known_and_not_built_yet() {
         ("rimward.dev/app: web", "RW3021 web/a.yaml:3:52 unknown annotation rimward.dev/app"),
     ] {
         fails(&with(annotation), wanted);
+    }
+    for (annotation, value) in
+        [("prune", "false"), ("prune", "true"), ("replace", "true"), ("replace", "false")]
+    {
+        let name = format!("rimward.dev/{annotation}");
+        let object = one(&with(&format!("{name}: '{value}'")));
+        assert_eq!(object["metadata"]["annotations"], json!({name: value}));
     }
     // As a label it is ours alone, whatever it says.
     fails(

@@ -63,6 +63,29 @@ async fn reconcile_asks_for_the_source_and_answers_what_is_published() {
 }
 
 #[tokio::test]
+async fn a_cluster_looks_again_and_one_that_is_away_is_told_to_be() {
+    let mut server = Server::new(world(Timestamp::now()));
+    let path = "/clusters/eu-1/reconcile";
+    for (answer, expected) in [
+        (Ok(()), StatusCode::OK),
+        (Err(ActionError::Conflict("cluster/eu-1 is not connected".into())), StatusCode::CONFLICT),
+    ] {
+        let (status, _) = with_answer(&mut server, path, json!({}), |action| match action {
+            Action::LookAgain { cluster, reply } => {
+                assert_eq!(cluster.as_str(), "eu-1");
+                reply.send(answer).unwrap();
+            }
+            other => panic!("{other:?}"),
+        })
+        .await;
+        assert_eq!(status, expected);
+    }
+    assert_eq!(server.post("/clusters/none/reconcile", &Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(server.post(path, &json!({"force": true})).await.0, StatusCode::BAD_REQUEST);
+    assert!(server.actions.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn a_token_is_made_as_asked_and_shown_once() {
     let mut server = Server::new(world(Timestamp::now()));
     let body = json!({"cluster": "eu-3", "ttl": "30m", "replace": true});

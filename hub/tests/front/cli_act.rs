@@ -114,7 +114,14 @@ async fn reconcile_asks_for_the_source_behind_a_reference() {
     assert_eq!(asked.len(), 4);
     assert!(asked[..3].iter().all(|asked| asked.contains("apps")), "{asked:?}");
     assert_eq!(asked[3], "reconcile []");
-    assert_eq!(hub.run(&["reconcile", "cluster/eu-1"]).await.code, 2);
+    let ran = hub.run(&["reconcile", "cluster/eu-1", "--wait"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("eu-1 compares every object with what it shall be"), "{ran:?}");
+    let ran = hub.run(&["reconcile", "cluster/us-1"]).await;
+    assert_eq!(ran.code, 6, "{ran:?}");
+    assert!(ran.err.contains("cluster/us-1 is not connected"), "{ran:?}");
+    assert_eq!(hub.asked.lock().unwrap()[4..], ["look eu-1", "look us-1"]);
+    assert_eq!(hub.run(&["reconcile", "cluster/none"]).await.code, 5);
     assert_eq!(hub.run(&["reconcile", "source/payments/none"]).await.code, 5);
 }
 

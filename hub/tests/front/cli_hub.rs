@@ -114,6 +114,11 @@ fn answer(action: Action) -> String {
             reply.send(Ok(())).unwrap();
             format!("reconcile {sources:?}")
         }
+        Action::LookAgain { cluster, reply } => {
+            let away = || ActionError::Conflict(format!("cluster/{cluster} is not connected"));
+            reply.send(if cluster.as_str() == "eu-1" { Ok(()) } else { Err(away()) }).unwrap();
+            format!("look {cluster}")
+        }
         Action::Contains { commit, within, reply, .. } => {
             // Of all commits, the newer one has one in its history that no source ever stopped at.
             reply.send(Ok(Some(commit == SKIPPED && within.starts_with("abcdef1")))).unwrap();

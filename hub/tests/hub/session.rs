@@ -3,6 +3,7 @@
 
 use super::support::{Hub, Identity, SOON, code, uid};
 use rimward_hub::core::world::{ClusterStatus, Task};
+use rimward_hub::handle::{Action, ActionError};
 use rimward_hub::session::Kind;
 use rimward_proto::bundle::{BundleIndex, IndexEntry};
 use rimward_proto::convert;
@@ -284,6 +285,20 @@ async fn a_session_that_is_cut_is_not_connected_any_more() {
     // The next one is connected again.
     let _talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
     until(|| known(&hub).connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connected_spoke_is_told_to_look_again_and_another_is_said_to_be_away() {
+    let (hub, _home) = Hub::start().await;
+    let spoke = hub.spoke("eu-1").await;
+    let handle = hub.tasks();
+    let cluster = ClusterName::new("eu-1").unwrap();
+    let ask = || handle.ask(|reply| Action::LookAgain { cluster: cluster.clone(), reply });
+    assert!(matches!(ask().await, Err(ActionError::Conflict(why)) if why.contains("not connected")));
+    let mut talk = Talk::hello(&hub, &spoke, hello("eu-1")).await;
+    until(|| known(&hub).connected).await;
+    ask().await.unwrap();
+    while !matches!(talk.next().await.unwrap(), HubMessage::Reconcile) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

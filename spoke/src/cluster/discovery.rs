@@ -1,4 +1,4 @@
-//! What the API server serves: two aggregated requests, and the plural names
+//! What the API server serves: two aggregated requests and its version, and the plural names
 //! that URLs need. A group whose document is stale is reported as failed,
 //! because its kinds are unknown, not absent.
 
@@ -33,9 +33,14 @@ impl Plurals {
 /// Asks the API server, as the agent.
 pub async fn discover(connection: &Connection) -> Result<(Discovery, Plurals), kube::Error> {
     let client = connection.client(&Identity::Agent);
-    let (core, groups) =
-        futures::try_join!(client.list_core_api_versions_aggregated(), client.list_api_groups_aggregated())?;
-    Ok(collect(core.items.into_iter().chain(groups.items)))
+    let (core, groups, version) = futures::try_join!(
+        client.list_core_api_versions_aggregated(),
+        client.list_api_groups_aggregated(),
+        client.apiserver_version()
+    )?;
+    let (mut discovery, plurals) = collect(core.items.into_iter().chain(groups.items));
+    discovery.version = version.git_version;
+    Ok((discovery, plurals))
 }
 
 fn collect(groups: impl Iterator<Item = APIGroupDiscovery>) -> (Discovery, Plurals) {

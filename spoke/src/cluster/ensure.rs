@@ -26,22 +26,32 @@ const AUTHORIZER_LAG: Duration = Duration::from_secs(1);
 /// Between two looks at the authorizer.
 const AUTHORIZER_POLL: Duration = Duration::from_millis(10);
 
-/// Makes what is missing, and reports which namespaces do not exist.
+/// Makes what is missing, and reports which namespaces do not exist, and which cannot be used and why. Without the
+/// account nothing can; a namespace stands for itself.
 pub async fn tenant(connection: &Connection, setup: &TenantSetup) -> Result<TenantReady, ApiError> {
     let account = account_of(setup)?;
     let mut ready = TenantReady::default();
+    // The account's own namespace may be one that is to be made.
     for namespace in &setup.create {
-        ensure_namespace(connection, namespace).await.map_err(refused)?;
+        if let Err(error) = ensure_namespace(connection, namespace).await {
+            ready.broken.insert(namespace.clone(), refused(error));
+        }
     }
     for namespace in setup.used.difference(&setup.create) {
-        if !exists(connection, namespace).await.map_err(refused)? {
-            ready.missing.insert(namespace.clone());
+        match exists(connection, namespace).await {
+            Ok(true) => {}
+            Ok(false) => _ = ready.missing.insert(namespace.clone()),
+            Err(error) => _ = ready.broken.insert(namespace.clone(), refused(error)),
         }
     }
     ensure_account(connection, setup, &account).await?;
-    if let Some(role) = &setup.role {
-        for namespace in setup.create.union(&setup.used).filter(|name| !ready.missing.contains(*name)) {
-            ensure_binding(connection, setup, &account, role, namespace).await.map_err(refused)?;
+    let Some(role) = &setup.role else { return Ok(ready) };
+    for namespace in setup.create.union(&setup.used) {
+        if ready.missing.contains(namespace) || ready.broken.contains_key(namespace) {
+            continue;
+        }
+        if let Err(error) = ensure_binding(connection, setup, &account, role, namespace).await {
+            ready.broken.insert(namespace.clone(), refused(error));
         }
     }
     Ok(ready)

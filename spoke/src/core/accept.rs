@@ -122,7 +122,7 @@ pub fn accept_roots(trust: &Trust, envelopes: &[Vec<u8>]) -> (Option<(Root, Vec<
     (newest, None)
 }
 
-/// The chain of an enrolment: root 1 is the one `pin` names, each next one follows (row 1).
+/// The chain of an enrolment: root 1 is the one `pin` names, each next one follows (trust row 1).
 pub fn accept_enrolment(envelopes: &[Vec<u8>], pin: Digest) -> Result<(Root, Vec<u8>), Refusal> {
     let missing = || Refusal::new(Verdict::RootGap, "the hub sent no root 1");
     let (first, rest) = envelopes.split_first().ok_or_else(missing)?;

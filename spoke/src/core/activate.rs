@@ -1,6 +1,6 @@
 //! A complete plan takes over: what is wanted is exchanged as a whole, the
 //! ledger grows by the new keys, and everything that differs is looked at.
-//! What is in flight goes on and finds the new want when it ends (row 20).
+//! What is in flight goes on and finds the new want when it ends (trust row 20).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,6 +102,7 @@ impl State {
                         taken_from: Vec::new(),
                         latch: Latch::Open,
                         finished: None,
+                        keep: false,
                     };
                     self.ledger.entries.insert(key.clone(), entry);
                     grew = true;
@@ -120,8 +121,12 @@ impl State {
                 managed.want.as_ref().map(|want| want.digest) != want.as_ref().map(|want| want.digest);
             if moved {
                 // A drift that a new plan overtakes is no longer anybody's news.
-                managed.case = None;
-                (managed.taking, managed.foreign, managed.standing) = (None, None, None);
+                (managed.case, managed.audit) = (None, false);
+                (managed.taking, managed.foreign, managed.standing, managed.stuck) = (None, None, None, None);
+            }
+            if matches!(managed.must, Must::Replace(_)) {
+                // Whether it is replaced is the new plan's to say.
+                managed.must = Must::Look;
             }
             if moved || managed.problem.is_some() {
                 managed.fails = 0;
@@ -135,7 +140,7 @@ impl State {
                 (managed.prune, managed.must) = (Prune::Keep, Must::Look);
             }
             if want.is_none() && managed.want.is_some() {
-                (managed.must, managed.prune) = (Must::Nothing, Prune::Keep);
+                (managed.must, managed.prune, managed.counted) = (Must::Nothing, Prune::Keep, false);
                 managed.problem = None;
             }
             managed.want = want;

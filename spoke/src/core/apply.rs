@@ -1,4 +1,4 @@
-//! What an answer about a wanted object means (APPLY rules 4, 7, 8, 12): whose
+//! What an answer about a wanted object means (apply rules 4, 7, 8, 12): whose
 //! it is, whether it is as it shall be, and what has to be done next.
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +23,7 @@ impl State {
     pub(crate) fn object_done(&mut self, key: &ObjectKey, outcome: Outcome, now: Timestamp) {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let Task::Flying(step) = std::mem::take(&mut managed.task) else { return };
+        let audited = managed.audit.then(|| managed.health.clone());
         let wanted_still = managed.want.is_some();
         match (step, outcome) {
             (Step::Look, Outcome::Got { live, wanted }) if wanted_still => {
@@ -35,6 +36,7 @@ impl State {
             (Step::Weigh(digest, live), Outcome::Applied(result)) if wanted_still => {
                 self.weighed(key, digest, &live, result, now);
             }
+            (Step::Replace, Outcome::Deleted(result)) => self.replaced(key, result, now),
             (Step::Fold, Outcome::Applied(result)) if wanted_still => self.folded(key, result, now),
             (Step::Probe, Outcome::Got { live, .. }) if !wanted_still => self.probed(key, live, now),
             (Step::Confirm, Outcome::Got { live, .. }) if !wanted_still => self.confirmed(key, live, now),
@@ -50,8 +52,12 @@ impl State {
                 None => self.left_in_flight(key, at),
             }
         }
-        self.settle = true;
-        self.mark(key);
+        let health = |state: &Self| state.objects.get(key).map(|managed| managed.health.clone());
+        let same = audited.is_some_and(|before| self.audited(key) && health(self) == Some(before));
+        if !same {
+            self.settle = true;
+            self.mark(key);
+        }
         self.touch(key, now);
         let known = self.ledger.entries.contains_key(key);
         if !known && self.objects.get(key).is_some_and(|managed| managed.want.is_none()) {
@@ -78,6 +84,7 @@ impl State {
         now: Timestamp,
     ) {
         match live {
+            Err(error) if self.is_audit(key) => self.not_audited(key, error, now),
             Err(error) => self.failed(key, error, now),
             Ok(None) => self.absent(key, now),
             Ok(Some(live)) if live.observed.fingerprint.deleting => self.terminating(key, now),
@@ -113,6 +120,16 @@ impl State {
         }
     }
 
+    /// What was just applied says whether it may be pruned one day.
+    fn note_kept(&mut self, key: &ObjectKey, applied: &Observed) {
+        if let Some(entry) = self.ledger.entries.get_mut(key)
+            && entry.keep != applied.kept_by_us
+        {
+            entry.keep = applied.kept_by_us;
+            self.ledger_writer.change();
+        }
+    }
+
     fn absent(&mut self, key: &ObjectKey, now: Timestamp) {
         if self.is_gone_for_good(key) {
             return;
@@ -140,8 +157,12 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         (managed.must, managed.seen) = (Must::Look, true);
-        managed.problem =
-            Some(Problem::passing("Terminating", "somebody deletes it; it is made again once it is gone"));
+        let message = if managed.stuck.as_ref().is_some_and(|stuck| stuck.deleted) {
+            "deleted to be made again; its finalizers are not done"
+        } else {
+            "somebody deletes it; it is made again once it is gone"
+        };
+        managed.problem = Some(Problem::passing("Terminating", message));
         let until = now + backoff(FAST_FIRST, FAST_MAX, managed.fails);
         self.wait(key, until);
     }
@@ -157,6 +178,9 @@ impl State {
         managed.resource_version.clone_from(&observed.resource_version);
         let paths = ignore::paths(policy, key);
         let overlay = ignore::overlay(&paths, &body, &observed.resource_version);
+        if managed.stuck.as_ref().is_some_and(|stuck| stuck.undecided) {
+            return self.decide_stuck(key, &observed, wanted, overlay, now);
+        }
         if (observed.unfolded || observed.fingerprint.ours.is_none())
             && let Some(patch) = fold::patch(&body)
         {
@@ -174,11 +198,11 @@ impl State {
             return;
         }
         let as_applied = drift::is_unchanged(&base.fingerprint, &observed.fingerprint, &body, wanted);
-        if as_applied || policy.mode == DriftMode::None {
+        if as_applied && !managed.audit || policy.mode == DriftMode::None {
             return self.settled(key, &observed, digest, now);
         }
         // Whose change it is decides, and where others may change a part, only the server can tell.
-        if policy.mode == DriftMode::Report || !paths.is_empty() {
+        if managed.audit || policy.mode == DriftMode::Report || !paths.is_empty() {
             managed.must = Must::Verify(Box::new(Seen { body, overlay }));
             return;
         }
@@ -228,6 +252,7 @@ impl State {
         (managed.must, managed.problem, managed.noticed) = (Must::Nothing, None, None);
         (managed.fails, managed.seen) = (0, true);
         (managed.taking, managed.foreign, managed.left, managed.over) = (None, None, false, false);
+        managed.stuck = None;
         if observed.unfolded {
             managed.must = Must::Look;
         }
@@ -251,6 +276,7 @@ impl State {
         };
         let case = self.objects.get_mut(key).and_then(|managed| managed.case.take());
         self.settled(key, &live.observed, digest, now);
+        self.note_kept(key, &live.observed);
         if let Some(case) = case {
             self.report_drift(key, &case, &live.body, now);
         }
@@ -283,6 +309,7 @@ impl State {
                     self.wait(key, until);
                 }
             }
+            ErrorKind::Immutable => self.stuck(key, error, now),
             // A forced apply conflicts only when somebody writes at the same moment.
             ErrorKind::Conflict => {
                 // What was to be sent back may be what they changed.
@@ -305,6 +332,7 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         let dry = match result {
             Ok(dry) => dry,
+            Err(error) if managed.audit => return self.not_audited(key, error, now),
             Err(error) => {
                 managed.must = Must::Look;
                 return self.not_written(key, error, now);
@@ -317,9 +345,15 @@ impl State {
         let mode = want.bundle.plan.drift.mode;
         let before = Observed::from_object(&managed.judge, &key.group, &key.kind, &seen.body);
         let Seen { body, overlay } = seen;
+        let version = before.as_ref().map(|before| before.resource_version.as_str());
+        if version.is_some_and(|version| version != dry.observed.resource_version) {
+            // Somebody wrote between the two: what differs is not known to be a drift.
+            return self.compared_in_vain(key, now);
+        }
         match before {
             Some(before) if drift::is_no_op(&before, &body, &dry, overlay.is_some()) => {
                 self.settled(key, &before, digest, now);
+                self.note_kept(key, &before);
             }
             Some(before) if managed.base.as_ref().is_some_and(|base| base.uid == before.uid) => {
                 // It was as it shall be, and somebody changed it.

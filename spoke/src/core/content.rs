@@ -1,6 +1,6 @@
 //! From an accepted plan to a complete one: which indexes and objects it names,
 //! which of them are here, and fetching the rest. Until everything is here, the
-//! plan before it stays in force and nothing is pruned (row 18).
+//! plan before it stays in force and nothing is pruned (trust row 18).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl Pending {
 }
 
 impl State {
-    /// The plan that was in force before this start (row 19).
+    /// The plan that was in force before this start (trust row 19).
     pub(crate) fn resume(&mut self, stored: StoredPlan) {
         let plan = Plan::parse(&stored.plan);
         if let (Ok(plan), Some(assignment)) = (plan, Assignment::parse(&stored.assignment)) {
@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    /// Bundles of Apps that the ledger has and `plan` neither wants nor removes (row 22).
+    /// Bundles of Apps that the ledger has and `plan` neither wants nor removes (trust row 22).
     pub(crate) fn carried(&self, plan: &Plan) -> Vec<PlanBundle> {
         let named: BTreeSet<AppId> = plan
             .bundles

@@ -29,6 +29,8 @@ pub struct Discovery {
     pub kinds: BTreeMap<(String, String), Kind>,
     /// Groups whose discovery failed (an unavailable APIService): their kinds are unknown.
     pub failed: BTreeSet<String>,
+    /// The API server's version; empty if it is not known.
+    pub version: String,
 }
 
 impl Discovery {
@@ -100,6 +102,7 @@ impl State {
         match result {
             Ok(discovery) => {
                 let complete = discovery.failed.is_empty();
+                self.server_is(&discovery.version, now);
                 let news = self.kinds.discovery.as_ref() != Some(&discovery);
                 self.kinds.discovery = Some(discovery);
                 // Each look that brings nothing new makes the next one later, whoever asks for it.

@@ -1,5 +1,5 @@
 //! Drift: whether a live object still is what was applied, which fields are
-//! not, who changed them, and the report of a repair (APPLY rule 7). Values of
+//! not, who changed them, and the report of a repair (apply rule 7). Values of
 //! Secrets never leave this file.
 
 use jiff::Timestamp;

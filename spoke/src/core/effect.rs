@@ -139,7 +139,7 @@ pub struct FoldWork {
     pub patch: Value,
 }
 
-/// An apply can create or update, never either (APPLY rule 4).
+/// An apply can create or update, never either (apply rule 4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApplyMode {
     /// With `metadata.resourceVersion: "1"`: a present object answers 409, which is
@@ -177,7 +177,7 @@ pub struct ExplainWork {
     pub has_pods: bool,
 }
 
-/// What a tenant needs before anything of it is applied (APPLY rule 10).
+/// What a tenant needs before anything of it is applied (apply rule 10).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TenantSetup {
     /// The tenant.

@@ -1,4 +1,4 @@
-//! The closed table of what can go wrong with one object (APPLY rule 14), and
+//! The closed table of what can go wrong with one object (apply rule 14), and
 //! how an API server's answer is sorted into it. Only `Transient` is retried
 //! fast; everything else is the object's status until something changes.
 
@@ -144,10 +144,7 @@ fn kind_of(verb: Verb, answer: &Answer<'_>) -> ErrorKind {
         422 if verb == Verb::Update && answer.causes.iter().any(|(_, field)| *field == "metadata.uid") => {
             ErrorKind::Replaced
         }
-        422 if message.contains("field is immutable") || message.contains("may not be changed") => {
-            ErrorKind::Immutable
-        }
-        422 if message.contains("updates to") && message.contains("are forbidden") => ErrorKind::Immutable,
+        422 if is_immutable(message) => ErrorKind::Immutable,
         400 | 406 | 413 | 415 | 422 => ErrorKind::SchemaMismatch,
         // A typed patch with a schema error answers 500; it would fail for ever if taken for transient.
         500 if is_schema(message) => ErrorKind::SchemaMismatch,
@@ -160,6 +157,13 @@ fn is_admission(message: &str) -> bool {
         || message.contains("ValidatingAdmissionPolicy") && message.contains("denied request")
         || message.contains("violates PodSecurity")
         || message.contains("exceeded quota")
+}
+
+fn is_immutable(message: &str) -> bool {
+    message.contains("field is immutable")
+        || message.contains("may not be changed")
+        || message.contains("may not change fields")
+        || message.contains("updates to") && message.contains("are forbidden")
 }
 
 fn is_schema(message: &str) -> bool {
@@ -224,8 +228,8 @@ mod tests {
             (
                 Verb::Update,
                 422,
-                "Pod \"a\" is invalid: spec: Forbidden: pod updates may not change fields",
-                SchemaMismatch,
+                "Pod \"a\" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.tolerations`",
+                Immutable,
             ),
             (
                 Verb::Create,

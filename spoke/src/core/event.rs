@@ -1,7 +1,7 @@
 //! What happened, as the edge tells it. Events complete effects or come from
 //! the outside; they carry facts, never decisions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rimward_proto::head::Floor;
 use rimward_proto::plan::PlanBundle;
@@ -87,7 +87,7 @@ pub enum Outcome {
     Fetched {
         /// Checked and durable.
         stored: Vec<Digest>,
-        /// Came with other bytes than their digest names: TRUST row 18.
+        /// Came with other bytes than their digest names: trust row 18.
         corrupt: Vec<Digest>,
         /// Why the rest did not come; none if the hub just did not send it.
         error: Option<String>,
@@ -144,6 +144,8 @@ pub struct Live {
 pub struct TenantReady {
     /// Namespaces of `used` that do not exist.
     pub missing: BTreeSet<String>,
+    /// Namespaces in which it could not be made ready, and why; the others can be used.
+    pub broken: BTreeMap<String, ApiError>,
 }
 
 /// Everything the core begins with. Nothing of it needs the hub.
@@ -194,7 +196,7 @@ pub struct StoredPlan {
     pub plan: Vec<u8>,
     /// The seq it was accepted with.
     pub seq: u64,
-    /// Bundles of Apps that the plan neither wants nor removes and that are carried on (row 22).
+    /// Bundles of Apps that the plan neither wants nor removes and that are carried on (trust row 22).
     pub carried: Vec<PlanBundle>,
 }
 

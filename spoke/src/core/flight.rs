@@ -52,6 +52,8 @@ pub enum Flight {
     Tenant(TenantId),
     /// A request about one object.
     Object(ObjectKey, Place),
+    /// A request about one object that is being compared: in no lane, behind everything.
+    Audit(ObjectKey),
     /// A question about one object's health.
     Explain(ObjectKey),
 }

@@ -13,6 +13,7 @@ use rimward_proto::{AppId, Digest, ObjectKey};
 use super::glob;
 use super::ledger::Latch;
 use super::managed::{Prune, Task};
+use super::order::prune_rank;
 use super::prune::Fate;
 use super::state::State;
 
@@ -73,7 +74,7 @@ impl State {
         if !fresh {
             self.hold_all(&mut holds, std::mem::take(&mut free), Reason::Stale);
         }
-        let queued = self.let_go(free, &mut holds, now);
+        let queued = self.let_go(self.first_wave(free, now), &mut holds, now);
         if self.outbox.set_holds(self.hold_reports(&holds)) {
             prunable.keys().for_each(|app| self.outbox.mark(app));
         }
@@ -91,7 +92,7 @@ impl State {
         let mut open: BTreeMap<&AppId, (u64, Vec<ObjectKey>)> = BTreeMap::new();
         for (key, entry) in &self.ledger.entries {
             let unwanted = self.objects.get(key).is_some_and(|managed| managed.want.is_none());
-            if !unwanted || entry.latch != Latch::Open {
+            if !unwanted || entry.keep || entry.latch != Latch::Open {
                 continue;
             }
             let deletion = match active.fate(&entry.app) {
@@ -119,7 +120,7 @@ impl State {
         }
     }
 
-    fn is_protected(&self, key: &ObjectKey, deletion: &Deletion) -> bool {
+    pub(crate) fn is_protected(&self, key: &ObjectKey, deletion: &Deletion) -> bool {
         let protects =
             |list: &[String]| list.iter().any(|pattern| glob::is_kind(pattern, &key.group, &key.kind));
         // A namespace takes everything in it along, ours or not.
@@ -178,28 +179,46 @@ impl State {
         }
     }
 
-    /// Queues deletions as far as the day's ceiling goes.
-    fn let_go(&mut self, mut free: Vec<ObjectKey>, holds: &mut Holds, now: Timestamp) -> bool {
-        let under_way =
-            self.objects.values().filter(|managed| matches!(managed.prune, Prune::Delete(_))).count();
-        let spent = self.ledger.deleted_in_a_day(now).saturating_add(under_way as u64);
+    /// Those whose turn it is: of the first wave among them and what is on its way out. The rest waits until that is gone.
+    fn first_wave(&self, mut free: Vec<ObjectKey>, now: Timestamp) -> Vec<ObjectKey> {
+        let going =
+            self.objects.iter().filter(|(_, managed)| managed.prune.is_awaited(now)).map(|(key, _)| key);
+        let first = going.chain(&free).map(prune_rank).min();
+        free.retain(|key| Some(prune_rank(key)) == first);
+        free
+    }
+
+    /// Queues deletions as far as the day's ceiling goes. What was decided and counted is durable before the first is made.
+    fn let_go(&mut self, free: Vec<ObjectKey>, holds: &mut Holds, now: Timestamp) -> bool {
+        let counted = |key: &ObjectKey| self.objects.get(key).is_some_and(|managed| managed.counted);
+        let (mut going, mut new): (Vec<_>, Vec<_>) = free.into_iter().partition(counted);
+        let spent = self.ledger.deleted_in_a_day(now);
         let left = usize::try_from(self.settings.deletes_per_day.saturating_sub(spent)).unwrap_or(usize::MAX);
-        free.sort();
-        let over = free.split_off(left.min(free.len()));
+        new.sort();
+        let over = new.split_off(left.min(new.len()));
         self.day_full_until = (!over.is_empty()).then(|| self.ledger.next_hour(now));
         self.hold_all(holds, over, Reason::CeilingDeletesPerDay);
-        for key in &free {
+        self.ledger.count_deletions(new.len() as u64, now);
+        going.extend(new);
+        if going.is_empty() {
+            return false;
+        }
+        self.ledger_writer.change();
+        if let Some(active) = &mut self.active {
+            active.ledger = self.ledger_writer.wanted;
+        }
+        for key in &going {
             if let Some(managed) = self.objects.get_mut(key)
                 && let Prune::Found(resource_version) = std::mem::take(&mut managed.prune)
             {
-                managed.prune = Prune::Delete(resource_version);
+                (managed.prune, managed.counted) = (Prune::Delete(resource_version), true);
                 if matches!(managed.task, Task::Waiting(_)) {
                     managed.task = Task::Idle;
                 }
             }
             self.touch(key, now);
         }
-        !free.is_empty()
+        true
     }
 
     fn chunks(&self, keys: &BTreeSet<ObjectKey>) -> Vec<Vec<HeldObject>> {

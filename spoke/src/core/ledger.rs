@@ -33,6 +33,9 @@ pub struct LedgerEntry {
     /// Of a Job that removes itself: the body that was seen done, under this UID or the last one it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Digest>,
+    /// What was last applied says `rimward.dev/prune: "false"`: it is let go, not deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
 }
 
 /// What was decided about the deletion of one object. Latched, so that neither a restart nor an unrelated plan
@@ -68,6 +71,9 @@ pub struct Ledger {
     /// Deletions by hour, for the local ceiling.
     #[serde(default)]
     pub hours: BTreeMap<i64, u64>,
+    /// The API server's version when all objects were last compared, or begun to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
 }
 
 /// Deletions of one plan.
@@ -83,11 +89,13 @@ pub struct Spent {
 const DAY_HOURS: i64 = 24;
 
 impl Ledger {
-    /// Counts one deletion in the hour of `now` and forgets what is older than a day.
-    pub fn count_deletion(&mut self, now: Timestamp) {
+    /// Counts deletions that may be made from now on in the hour of `now`, and forgets what is older than a day.
+    pub fn count_deletions(&mut self, count: u64, now: Timestamp) {
         let hour = hour_of(now);
         self.hours.retain(|&at, _| at > hour - DAY_HOURS && at <= hour);
-        *self.hours.entry(hour).or_default() += 1;
+        if count > 0 {
+            *self.hours.entry(hour).or_default() += count;
+        }
     }
 
     /// Deletions in the last 24 hours, to the hour.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::PlanBundle;
 use rimward_proto::report::{DriftReport, DriftType, FieldDrift};
@@ -17,12 +17,17 @@ use super::event::Live;
 use super::health::{Health, Judge, Told};
 use super::lanes::Place;
 use super::observed::{Fingerprint, Observed};
+use super::replace::Stuck;
 
 /// Repairs of one object allowed at once: an operator's session of edits passes, a controller that fights back burns
 /// through it in seconds.
 pub const REPAIR_BURST: u32 = 60;
 /// Seconds until one more repair is allowed: what a fight costs in the long run, a write in ten seconds.
 pub const REPAIR_SECONDS: i64 = 10;
+
+/// How long later waves of a prune wait for one object to be gone: longer than an operator needs to undo what it made
+/// (a load balancer, a volume), and not for ever, because one that never ends would keep everybody else's rest.
+pub const PRUNE_PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// One App of the plan in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub struct ActiveBundle {
     pub plan: PlanBundle,
     /// Its objects; none if the index was lost and is fetched again.
     pub index: Option<Arc<BundleIndex>>,
-    /// Not in the plan, carried on from an earlier one (row 22).
+    /// Not in the plan, carried on from an earlier one (trust row 22).
     pub carried: bool,
 }
 
@@ -84,6 +89,8 @@ pub enum Must {
     Weigh(Box<Live>),
     /// Make the fields of legacy managers ours, by this JSON patch.
     Fold(Box<Value>),
+    /// It cannot be changed and may be replaced: delete it, at this resourceVersion.
+    Replace(String),
     /// It differs: apply, with what others decide as it is now.
     Write(Option<Box<Overlay>>),
 }
@@ -119,6 +126,8 @@ pub enum Step {
     Weigh(Digest, Box<Live>),
     /// A patch of its managers.
     Fold,
+    /// A deletion of a wanted object, to be made again.
+    Replace,
     /// A read of an object to be pruned.
     Probe,
     /// Its deletion.
@@ -155,8 +164,20 @@ pub enum Prune {
     Controlled,
     /// May be deleted, with this resourceVersion.
     Delete(String),
-    /// Deletion was taken; to be confirmed.
-    Confirm,
+    /// Deletion was taken, or was found under way, at that time; to be confirmed.
+    Confirm(Timestamp),
+}
+
+impl Prune {
+    /// True while what is pruned later waits for this to be gone: what ends an object may be what is pruned next, such as
+    /// the operator that takes a custom resource's finalizer away.
+    pub fn is_awaited(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Delete(_) => true,
+            Self::Confirm(since) => now.duration_since(*since) < PRUNE_PATIENCE,
+            Self::Keep | Self::Probe | Self::Found(_) | Self::Controlled => false,
+        }
+    }
 }
 
 /// Why an object is not as it should be.
@@ -257,6 +278,8 @@ pub struct Managed {
     pub task: Task,
     /// See [`Prune`].
     pub prune: Prune,
+    /// Its deletion was let go and counted for the day, whatever became of it.
+    pub counted: bool,
     /// Why it is not as it should be.
     pub problem: Option<Problem>,
     /// Failures in a row.
@@ -275,6 +298,10 @@ pub struct Managed {
     pub foreign: Option<Box<Foreign>>,
     /// It was deleted by somebody, and the App says to leave it so.
     pub left: bool,
+    /// A field of it is immutable, and it shall be another.
+    pub stuck: Option<Box<Stuck>>,
+    /// It is being compared with what it shall be, without anything saying that it differs.
+    pub audit: bool,
     /// A drift that was reported and is left as it is.
     pub standing: Option<Box<DriftReport>>,
 }
@@ -287,7 +314,8 @@ impl Managed {
             _ => false,
         };
         let there = as_wanted && self.seen || self.over && self.want.is_some();
-        there && self.must == Must::Nothing && self.problem.is_none()
+        let compared = self.audit && matches!(self.must, Must::Verify(_));
+        there && (self.must == Must::Nothing || compared) && self.problem.is_none()
     }
 
     /// True while a request is queued or in flight.
@@ -299,7 +327,6 @@ impl Managed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::SignedDuration;
 
     #[test]
     fn repairs_run_out_and_come_back() {

@@ -11,6 +11,7 @@
 pub mod accept;
 mod activate;
 mod apply;
+mod audit;
 mod content;
 pub mod decorate;
 mod depends;
@@ -33,6 +34,7 @@ mod offer;
 pub mod order;
 mod outbox;
 mod prune;
+mod replace;
 mod report;
 mod scope;
 mod settle;

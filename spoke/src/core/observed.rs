@@ -1,8 +1,8 @@
 //! What the spoke remembers of a live object: a few words and two digests, not
-//! its body. The fingerprint (APPLY rule 7) says cheaply that something may
+//! its body. The fingerprint (apply rule 7) says cheaply that something may
 //! have changed; it never says what.
 
-use rimward_proto::object::{APP_LABEL, FIELD_MANAGER, TENANT_LABEL};
+use rimward_proto::object::{APP_LABEL, FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL, annotation};
 use rimward_proto::{AppId, AppName, Digest, ObjectKey, TenantName, canonical};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,6 +37,10 @@ pub struct Observed {
     pub controlled: bool,
     /// See [`Fingerprint`].
     pub fingerprint: Fingerprint,
+    /// `rimward.dev/prune` says that it is not to be pruned.
+    pub kept: bool,
+    /// And that is what our last apply said.
+    pub kept_by_us: bool,
     /// The server keeps fields alive for whoever was there before our first apply (apply rule 5).
     pub unfolded: bool,
     /// Whether it does what it is for.
@@ -67,6 +71,7 @@ impl Observed {
         let owner = tenant.clone().zip(app.clone()).and_then(|(tenant, app)| {
             Some(AppId { tenant: TenantName::new(tenant).ok()?, app: AppName::new(app).ok()? })
         });
+        let kept = annotation(object, PRUNE_ANNOTATION) == Some("false");
         let Judged { health, by, finished } = judge.judge(group, kind, owner.as_ref(), object);
         Some(Self {
             uid,
@@ -74,6 +79,8 @@ impl Observed {
             tenant,
             app,
             controlled: is_controlled(meta),
+            kept,
+            kept_by_us: kept && sets_annotation(meta, PRUNE_ANNOTATION),
             fingerprint: fingerprint(meta),
             unfolded: super::fold::has_first(meta),
             health,
@@ -101,6 +108,14 @@ fn is_controlled(meta: &Value) -> bool {
     let owners = meta.get("ownerReferences").and_then(Value::as_array);
     owners
         .is_some_and(|owners| owners.iter().any(|owner| owner.get("controller") == Some(&Value::Bool(true))))
+}
+
+/// True if our last apply set this annotation.
+fn sets_annotation(meta: &Value, name: &str) -> bool {
+    let entries = meta.get("managedFields").and_then(Value::as_array);
+    let ours = entries.and_then(|entries| entries.iter().find(|entry| is_ours(entry)));
+    let set = ours.and_then(|entry| entry.pointer("/fieldsV1/f:metadata/f:annotations"));
+    set.is_some_and(|set| set.get(format!("f:{name}")).is_some())
 }
 
 /// True of our Apply entry among an object's managedFields.

@@ -1,7 +1,7 @@
 //! Removing what nothing wants any more: the last phase of a plan, in reverse
 //! order, only what the ledger has as ours, only with its UID and
 //! resourceVersion as preconditions, and pending until a read confirms that it
-//! is gone (APPLY rules 1 and 2).
+//! is gone (apply rules 1 and 2).
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl State {
     pub(crate) fn prunable(&self) -> BTreeMap<AppId, Vec<ObjectKey>> {
         let mut by_app: BTreeMap<AppId, Vec<ObjectKey>> = BTreeMap::new();
         let Some(active) = &self.active else { return by_app };
-        // While one App's index is lost, nobody knows which objects it wants (row 18).
+        // While one App's index is lost, nobody knows which objects it wants (trust row 18).
         if active.bundles.values().any(|bundle| bundle.index.is_none()) {
             return by_app;
         }
@@ -140,6 +140,10 @@ impl State {
         if !ours {
             return self.gone(key);
         }
+        let keep = self.ledger.entries.get(key).is_some_and(|entry| entry.keep);
+        if (live.kept || keep) && !live.fingerprint.deleting {
+            return self.let_stay(key, now);
+        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         (managed.problem, managed.fails, managed.seen) = (None, 0, true);
         managed.resource_version.clone_from(&live.resource_version);
@@ -149,11 +153,11 @@ impl State {
                 Some(Problem { reason: "ControllerOwned", message: message.into(), passing: false });
             Prune::Controlled
         } else if live.fingerprint.deleting {
-            Prune::Confirm
+            Prune::Confirm(now)
         } else {
             Prune::Found(live.resource_version)
         };
-        if managed.prune == Prune::Confirm {
+        if matches!(managed.prune, Prune::Confirm(_)) {
             self.still_there(key, now);
         }
     }
@@ -161,15 +165,12 @@ impl State {
     /// A delete was answered.
     pub(crate) fn deleted(&mut self, key: &ObjectKey, result: Result<(), ApiError>, now: Timestamp) {
         let kind = result.as_ref().err().map(|error| error.kind);
-        if result.is_ok() {
-            self.ledger.count_deletion(now);
-        }
         let Some(managed) = self.objects.get_mut(key) else { return };
         if managed.want.is_some() {
             return;
         }
         match result {
-            Ok(()) => (managed.prune, managed.problem, managed.fails) = (Prune::Confirm, None, 0),
+            Ok(()) => (managed.prune, managed.problem, managed.fails) = (Prune::Confirm(now), None, 0),
             Err(error) => {
                 // Somebody wrote between our read and our delete: read again.
                 managed.prune = Prune::Probe;
@@ -206,8 +207,20 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         managed.problem = Some(Problem::passing("Terminating", "deleted; its finalizers are not done"));
+        // Those that come after it do not wait for ever.
+        self.settle |= !managed.prune.is_awaited(now);
         let until = now + backoff(FAST_FIRST, FAST_MAX, managed.fails);
         self.wait(key, until);
+    }
+
+    /// `rimward.dev/prune` says that it stays: it is nobody's any more, as it is. Its labels tell whose it was, and an App
+    /// of that tenant that wants it again has it back.
+    fn let_stay(&mut self, key: &ObjectKey, now: Timestamp) {
+        let app = self.ledger.entries.get(key).map(|entry| entry.app.clone());
+        let message =
+            format!("{key} is not pruned, because rimward.dev/prune is false; nobody keeps it any more");
+        self.outbox.event("Kept", message, app, Some(key.clone()), now);
+        self.gone(key);
     }
 
     /// Absence is confirmed: the entry leaves the ledger.

@@ -1,5 +1,5 @@
 //! What a tenant may touch on this cluster, checked again here before every
-//! request (APPLY rule 3): the hub may be wrong about this cluster's kinds, and
+//! request (apply rule 3): the hub may be wrong about this cluster's kinds, and
 //! a stolen hub key must not pass what the operator of this cluster set.
 
 use rimward_proto::ObjectKey;

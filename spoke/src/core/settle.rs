@@ -29,9 +29,8 @@ impl State {
         if !std::mem::take(&mut self.settle) || self.active.is_none() {
             return false;
         }
-        // While a newer plan is being completed, nothing is pruned: that one will say what may go (rows 18, 20).
-        let newer = self.next.is_some() || self.pending.as_ref().is_some_and(|pending| !pending.resumed);
-        if !newer {
+        // While a newer plan is being completed, nothing is pruned: that one will say what may go (trust rows 18, 20).
+        if !self.is_newer_on_its_way() {
             let prunable = self.prunable();
             if self.probe_prunable(&prunable, now) || self.release(&prunable, now) {
                 self.settle = true;
@@ -46,15 +45,19 @@ impl State {
         false
     }
 
+    /// True while a plan newer than the one in force is being completed.
+    pub(crate) fn is_newer_on_its_way(&self) -> bool {
+        self.next.is_some() || self.pending.as_ref().is_some_and(|pending| !pending.resumed)
+    }
+
     /// True when no object request is queued or in flight, and the ledger is far enough ahead for the plan.
     fn is_quiet(&self) -> bool {
-        let ahead = self.active.as_ref().is_none_or(|active| self.ledger_writer.durable >= active.ledger);
-        ahead && self.queue.is_empty() && self.queue.flying() == 0
+        (self.active.is_none() || self.is_ahead()) && self.queue.is_empty() && self.queue.flying() == 0
     }
 
     /// The ledger is written ahead of a plan, and once more when it is quiet again.
     pub(crate) fn advance_ledger(&mut self, now: Timestamp) {
-        let behind = self.active.as_ref().is_some_and(|active| self.ledger_writer.durable < active.ledger);
+        let behind = self.active.is_some() && !self.is_ahead();
         if (behind || self.is_quiet()) && self.ledger_writer.is_due(now) {
             self.ledger_writer.start();
             let ledger = Box::new(self.ledger.clone());
@@ -117,8 +120,7 @@ impl State {
             (Flight::Plan, Outcome::Written(result)) => self.noted(Flight::Plan, result, now),
             (Flight::Baselines, Outcome::Written(result)) => self.noted(Flight::Baselines, result, now),
             (Flight::Ledger, Outcome::Written(result)) => {
-                let behind =
-                    self.active.as_ref().is_some_and(|active| self.ledger_writer.durable < active.ledger);
+                let behind = self.active.is_some() && !self.is_ahead();
                 self.noted(Flight::Ledger, result, now);
                 self.settle = true;
                 if behind {
@@ -135,6 +137,7 @@ impl State {
                 self.queue.finish(&place);
                 self.object_done(&key, outcome, now);
             }
+            (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
@@ -177,7 +180,8 @@ impl State {
         };
         let times = [
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
-            self.paused_until.filter(|_| !self.queue.is_empty()),
+            self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
+            self.audit.wake(self.objects.len()),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),

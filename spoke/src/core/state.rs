@@ -9,6 +9,7 @@ use rimward_proto::plan::Plan;
 use rimward_proto::root::RootError;
 use rimward_proto::{AppId, Digest, ObjectKey};
 
+use super::audit::Audit;
 use super::content::{Content, Pending};
 use super::depends::Needs;
 use super::discovery::Kinds;
@@ -35,7 +36,7 @@ pub(crate) struct Active {
     pub bundles: BTreeMap<AppId, Arc<ActiveBundle>>,
     /// Objects that two Apps want: the second one does not get it.
     pub clashes: BTreeMap<AppId, Vec<(ObjectKey, AppId)>>,
-    /// The ledger generation that must be durable before anything is applied.
+    /// The ledger generation that must be durable before anything is applied or deleted.
     pub ledger: u64,
     /// `Applied` was said.
     pub applied: bool,
@@ -54,7 +55,7 @@ pub struct State {
     pub(crate) connected: bool,
     pub(crate) active: Option<Active>,
     pub(crate) pending: Option<Pending>,
-    /// Accepted while what was in force before a restart is still being read: that comes first (row 19).
+    /// Accepted while what was in force before a restart is still being read: that comes first (trust row 19).
     pub(crate) next: Option<Pending>,
     pub(crate) content: Content,
     pub(crate) plan_writer: Writer,
@@ -71,6 +72,7 @@ pub struct State {
     pub(crate) watches: Watches,
     pub(crate) compiled: Compiled,
     pub(crate) asking: Asking,
+    pub(crate) audit: Audit,
     pub(crate) flights: Flights,
     pub(crate) outbox: Outbox,
     /// Something changed that may let a prune, a hold or the end of the plan happen.
@@ -101,6 +103,7 @@ impl State {
         let Started { boot_id, cluster, cluster_uid, trust_domain, settings, .. } = started;
         let trust = Trust::load(cluster, cluster_uid, trust_domain, started.trust)?;
         let mut state = Self {
+            audit: Audit::new(boot_id.clone(), now),
             outbox: Outbox::new(boot_id),
             settings,
             trust,
@@ -205,7 +208,10 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
         Event::Offer(offer) => state.offered(*offer, now),
         Event::Roots(roots) => state.take_roots(&roots, now),
         Event::ReportAck { boot_id, counter } => state.outbox.acknowledged(&boot_id, counter),
-        Event::Reconcile => state.look_again(now),
+        Event::Reconcile => {
+            state.look_again(now);
+            state.audit_all();
+        }
         Event::Config(settings) => {
             state.settings = settings;
             // What was let go under other ceilings is judged by these.
@@ -242,6 +248,7 @@ fn advance(state: &mut State, now: Timestamp) {
         }
         state.advance_objects();
     }
+    state.advance_audit(now);
     state.advance_ledger(now);
     state.advance_explain(now);
     state.advance_report(now);

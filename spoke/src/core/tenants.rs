@@ -1,5 +1,5 @@
 //! The ground a tenant stands on: its namespaces, its account, its bindings
-//! (APPLY rule 10). Made before anything of it is asked for; nothing is asked
+//! (apply rule 10). Made before anything of it is asked for; nothing is asked
 //! as an account that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,11 +37,13 @@ struct Ground {
 
 impl Ground {
     fn answered(&mut self, result: Result<TenantReady, ApiError>, now: Timestamp) {
+        let transient = |error: &ApiError| error.kind == ErrorKind::Transient;
         match &result {
-            Ok(ready) if ready.missing.is_empty() => self.retry.succeed(),
+            Ok(ready) if ready.missing.is_empty() && ready.broken.is_empty() => self.retry.succeed(),
+            Ok(ready) if ready.broken.values().any(transient) => self.fail(now, FAST_FIRST, FAST_MAX),
             // A namespace may come by other hands at any time.
             Ok(_) => self.fail(now, SLOW_FIRST, SLOW_MAX),
-            Err(error) if error.kind == ErrorKind::Transient => self.fail(now, FAST_FIRST, FAST_MAX),
+            Err(error) if transient(error) => self.fail(now, FAST_FIRST, FAST_MAX),
             Err(_) => self.fail(now, SLOW_FIRST, SLOW_MAX),
         }
         match result {
@@ -81,10 +83,15 @@ impl Tenants {
         }
     }
 
-    /// True if the namespace was looked for and is not there.
-    pub fn lacks(&self, bundle: &ActiveBundle, namespace: &str) -> bool {
-        let ready = self.0.get(&id_of(bundle)).and_then(|ground| ground.ready.as_ref());
-        ready.is_some_and(|(ready, _)| ready.missing.contains(namespace))
+    /// Why an App cannot use this namespace: it was looked for and is not there, or cannot be made ready.
+    pub fn obstacle(&self, bundle: &ActiveBundle, namespace: &str) -> Option<Problem> {
+        let (ready, _) = self.0.get(&id_of(bundle))?.ready.as_ref()?;
+        if ready.missing.contains(namespace) {
+            let message = format!("namespace {namespace} does not exist");
+            return Some(Problem::error(ErrorKind::NamespaceMissing, message));
+        }
+        let error = ready.broken.get(namespace)?;
+        Some(Problem::error(error.kind, format!("namespace {namespace}: {}", error.message)))
     }
 
     /// True while a refusal may be the server's lag behind a setup.
@@ -118,8 +125,8 @@ impl Tenants {
     /// A namespace has come into being.
     pub fn namespace_made(&mut self, name: &str) {
         for ground in self.0.values_mut() {
-            let missing = ground.ready.as_ref().is_some_and(|(ready, _)| ready.missing.contains(name));
-            if missing {
+            let ready = ground.ready.as_ref().map(|(ready, _)| ready);
+            if ready.is_some_and(|ready| ready.missing.contains(name) || ready.broken.contains_key(name)) {
                 ground.wanted = true;
                 ground.retry.kick();
             }

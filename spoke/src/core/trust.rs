@@ -68,7 +68,7 @@ impl Trust {
         StoredTrust { root: self.root_bytes.clone(), floor: self.floor, head: self.head_bytes.clone() }
     }
 
-    /// Takes a newer root; one of a newer epoch moves the floor to that epoch's beginning (row 9).
+    /// Takes a newer root; one of a newer epoch moves the floor to that epoch's beginning (trust row 9).
     pub fn adopt_root(&mut self, root: Root, bytes: Vec<u8>) {
         if self.floor.is_some_and(|floor| floor.epoch < root.epoch) {
             self.floor = Some(Floor { epoch: root.epoch, seq: 0, tree: Digest::of(b"") });

@@ -1,5 +1,5 @@
 //! What watches say, and what it means: news is a reason to look, never proof
-//! (APPLY rules 7 and 8).
+//! (apply rules 7 and 8).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::managed::{Must, News, Prune, Task};
 use super::observed::Observed;
 use super::state::State;
 
-/// Watches at once (APPLY rule 9): each is a connection's worth of the API server's memory. Beyond it, objects are
+/// Watches at once (apply rule 9): each is a connection's worth of the API server's memory. Beyond it, objects are
 /// reported as Unknown rather than left unwatched in silence.
 pub const MAX_WATCHES: usize = 512;
 
@@ -108,6 +108,8 @@ impl State {
             self.missed(&key, now);
         }
         if recovered {
+            // Perhaps because another API server is in its place.
+            self.kinds.want();
             for key in self.covered(watch) {
                 self.mark(&key);
                 self.kick(&key, now);
@@ -181,7 +183,7 @@ impl State {
             }
             Prune::Found(_) | Prune::Controlled => managed.prune = Prune::Probe,
             Prune::Keep => self.settle = true,
-            Prune::Probe | Prune::Delete(_) | Prune::Confirm => {}
+            Prune::Probe | Prune::Delete(_) | Prune::Confirm(_) => {}
         }
         self.mark(key);
         self.kick(key, now);
@@ -200,7 +202,7 @@ impl State {
         }
         if managed.want.is_none() {
             if let Prune::Found(at) = &mut managed.prune {
-                let gone_on = observed.controlled || observed.fingerprint.deleting;
+                let gone_on = observed.controlled || observed.kept || observed.fingerprint.deleting;
                 if uid.as_deref() == Some(observed.uid.as_str()) && !gone_on {
                     at.clone_from(&observed.resource_version);
                 } else {

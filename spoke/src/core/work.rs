@@ -22,7 +22,7 @@ use super::tenants::Gate;
 
 /// What is next for an object.
 #[derive(Debug, Clone, PartialEq)]
-enum Next {
+pub(super) enum Next {
     /// Nothing.
     Nothing,
     /// Nothing, although it is not as it should be: the App says to leave it so.
@@ -163,9 +163,8 @@ impl State {
             Gate::Shut => return Next::Blocked,
             Gate::Broken(problem) => return Next::Refused(problem.clone()),
         }
-        if self.tenants.lacks(bundle, &key.namespace) {
-            let message = format!("namespace {} does not exist", key.namespace);
-            return Next::Refused(Problem::error(ErrorKind::NamespaceMissing, message));
+        if let Some(problem) = self.tenants.obstacle(bundle, &key.namespace) {
+            return Next::Refused(problem);
         }
         let uid = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_ref());
         let place = || Place { app: Some(bundle.id.clone()), rank: apply_rank(key) };
@@ -179,9 +178,7 @@ impl State {
                     "its watch fails; nothing is created blindly",
                 ));
             }
-            let ahead =
-                self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger);
-            if !ahead {
+            if !self.is_ahead() {
                 return Next::Blocked;
             }
             // What others decide is sent as it is now, so that has to be known first.
@@ -195,10 +192,12 @@ impl State {
             return Next::Nothing;
         }
         match (&managed.must, uid, &managed.base) {
-            (Must::Look, _, _) => Next::Go(Step::Look, place()),
+            (Must::Look, _, _) | (Must::Replace(_), None, _) => Next::Go(Step::Look, place()),
+            (Must::Verify(_), Some(_), _) if managed.audit => Next::Blocked,
             (Must::Verify(seen), Some(_), _) => Next::Go(Step::Verify(want.digest, seen.clone()), place()),
             (Must::Weigh(live), _, _) => Next::Go(Step::Weigh(want.digest, live.clone()), place()),
             (Must::Fold(_), _, _) => Next::Go(Step::Fold, place()),
+            (Must::Replace(_), Some(_), _) => self.next_replace(key, want),
             (Must::Write(overlay), _, _) => write(overlay.as_deref()),
             (Must::Verify(_), _, _) | (Must::Nothing, None, _) => write(None),
             (Must::Nothing, Some(uid), Some(base)) if base.uid == *uid => {
@@ -222,7 +221,7 @@ impl State {
             Prune::Keep | Prune::Found(_) | Prune::Controlled => return Next::Nothing,
             Prune::Probe => Step::Probe,
             Prune::Delete(_) => Step::Delete,
-            Prune::Confirm => Step::Confirm,
+            Prune::Confirm(_) => Step::Confirm,
         };
         if self.kinds.kind(key).is_none() {
             let message = format!("{} is not served now", key.group_kind());
@@ -235,11 +234,20 @@ impl State {
             let message = "its namespace is beyond ceilings.namespaces";
             return Next::Refused(Problem::error(ErrorKind::ScopeMismatch, message));
         }
+        // What was decided and counted is written down before it is done.
+        if step == Step::Delete && !self.is_ahead() {
+            return Next::Blocked;
+        }
         let blind = step == Step::Delete && self.watches.has_failed(&entry.service_account, key);
         if blind {
             return Next::Refused(Problem::passing("Unknown", "its watch fails; nothing is pruned blindly"));
         }
         Next::Go(step, Place { app: None, rank: prune_rank(key) })
+    }
+
+    /// True if the ledger that the plan in force needs is durable.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| self.ledger_writer.durable >= active.ledger)
     }
 
     /// A wanted object that needs nothing has no problem either: what refused it has passed.
@@ -272,7 +280,7 @@ impl State {
         self.start_work(Flight::Object(key, place), work);
     }
 
-    fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
+    pub(crate) fn work(&self, key: &ObjectKey, step: &Step) -> Option<Work> {
         let managed = self.objects.get(key)?;
         let entry = self.ledger.entries.get(key)?;
         let target = |version: &str, account: &str| Target {
@@ -318,9 +326,12 @@ impl State {
                 Work::Fold(Box::new(FoldWork { target: wanted(want?), patch: (**patch).clone() }))
             }
             Step::Probe | Step::Confirm => Work::Get(Box::new(GetWork { target: recorded(), wanted: None })),
-            Step::Delete => {
-                let Prune::Delete(resource_version) = &managed.prune else { return None };
-                let (uid, resource_version) = (entry.uid.clone()?, resource_version.clone());
+            Step::Delete | Step::Replace => {
+                let resource_version = match (&managed.prune, &managed.must) {
+                    (Prune::Delete(at), _) | (_, Must::Replace(at)) => at.clone(),
+                    _ => return None,
+                };
+                let uid = entry.uid.clone()?;
                 Work::Delete(Box::new(DeleteWork { target: recorded(), uid, resource_version }))
             }
         })

@@ -211,6 +211,7 @@ mod tests {
                 ObjectKey { group, kind, namespace: "shop".into(), name: format!("config-{}", &uid[32..]) };
             let entry = LedgerEntry {
                 finished: None,
+                keep: false,
                 key: key.clone(),
                 version: "v1".into(),
                 uid: Some(uid[..32].to_owned()),

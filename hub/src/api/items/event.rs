@@ -9,7 +9,7 @@ use super::object::{Field, ObjectRef};
 use crate::core::world::Event;
 
 /// Kinds of events that are good news; everything else is worth a look.
-const GOOD: [&str; 3] = ["Enrolled", "TokenIssued", "Approved"];
+const GOOD: [&str; 5] = ["Enrolled", "TokenIssued", "Approved", "Kept", "Replaced"];
 /// Kinds of events that may be an attack, or a broken hub.
 const BAD: [&str; 14] = [
     "Equivocation",

@@ -1,7 +1,7 @@
 //! What is lost makes nothing else go.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -16,6 +16,7 @@ use super::*;
 use crate::config::HubConfig;
 use crate::datadir::DataDir;
 use crate::source::Mirrors;
+use crate::store::content::Content;
 use crate::store::records::encode;
 use crate::tasks::memory::{Loaded, Memory};
 
@@ -44,13 +45,21 @@ impl Rig {
         let config = HubConfig::parse(&text, "hub.yaml").unwrap();
         crate::init::init(&config, &data, &home.path().join("root.pem"), Timestamp::now()).unwrap();
         let data = DataDir::open(&data).unwrap();
-        let state = Arc::new(crate::run::open(&config, &data).map_err(|failure| failure.message).unwrap());
-        let mirrors = Arc::new(Mirrors::new(data.folder("git").unwrap(), home.path().to_owned()));
         let (plan, index) = plan();
         let cluster = ClusterName::new("eu-1").unwrap();
         let cluster_uid = ClusterUid::new("uid").unwrap();
         let digest = Digest::of(&plan.to_bytes());
         let assignments = encode(&vec![Assignment { cluster, cluster_uid, plan: digest, deletes: vec![] }]);
+        // Long ago, each in a file of its own, so that one can be hurt and the others not.
+        let folder = data.folder("content").unwrap();
+        let content = Content::open(folder.clone()).unwrap();
+        for bytes in [OBJECT, UNUSED, &index, &assignments, &plan.to_bytes()] {
+            content.put(&BTreeMap::from([(Digest::of(bytes), bytes)])).unwrap();
+            let old = SystemTime::now() - 2 * AGE;
+            File::open(folder.join(file_of(bytes))).unwrap().set_modified(old).unwrap();
+        }
+        let state = Arc::new(crate::run::open(&config, &data).map_err(|failure| failure.message).unwrap());
+        let mirrors = Arc::new(Mirrors::new(data.folder("git").unwrap(), home.path().to_owned()));
         let tree = Tree::new(vec![]);
         let record = Publication {
             epoch: 1,
@@ -62,31 +71,37 @@ impl Rig {
         state.store.write(&records::publication(0), &record).unwrap();
         let loaded = Arc::new(Mutex::new(Loaded::default()));
         let planner = Planner::new(state, mirrors, loaded, Memory::default());
-        let rig = Self { home, _data: data, planner, plan, index, assignments };
-        rig.put(&[OBJECT, UNUSED, &rig.index, &rig.assignments, &rig.plan.to_bytes()]);
-        rig
+        Self { home, _data: data, planner, plan, index, assignments }
     }
 
-    fn put(&self, all: &[&[u8]]) {
-        let files: BTreeMap<Digest, Vec<u8>> =
-            all.iter().map(|bytes| (Digest::of(bytes), bytes.to_vec())).collect();
-        self.planner.state.content.put(&files).unwrap();
-        let old = SystemTime::now() - 2 * AGE;
-        files.keys().for_each(|digest| File::open(self.path(digest)).unwrap().set_modified(old).unwrap());
+    fn path(&self, bytes: &[u8]) -> PathBuf {
+        self.home.path().join("data").join("content").join(file_of(bytes))
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.home.path().join("data").join("content").join(&hex[..2]).join(hex)
+    fn get(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.planner.state.content.get(&Digest::of(bytes)).unwrap()
     }
 
     /// Collects; returns what is left of object and unused, and why it failed.
     fn collect(&mut self) -> (bool, bool, Option<String>) {
         collect(&mut self.planner);
-        let there = |bytes| self.path(&Digest::of(bytes)).exists();
+        let there = |bytes| self.get(bytes).is_some();
         let trouble = self.planner.state.look(|world| world.troubles.get(&Task::Collection).cloned());
         (there(OBJECT), there(UNUSED), trouble.map(|trouble| trouble.message))
     }
+}
+
+/// The file of content that was stored alone.
+fn file_of(bytes: &[u8]) -> String {
+    let header = rimward_content::batch::header(&[(Digest::of(bytes), bytes)]);
+    format!("{}.batch", Digest::of(&header).hex())
+}
+
+/// The same bytes but one.
+fn hurt(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
 }
 
 fn plan() -> (Plan, Vec<u8>) {
@@ -131,9 +146,9 @@ fn a_document_that_is_gone_or_damaged_makes_nothing_go() {
                 "plan" => rig.plan.to_bytes(),
                 _ => rig.index.clone(),
             };
-            let path = rig.path(&Digest::of(&bytes));
+            let path = rig.path(&bytes);
             if damage {
-                fs::write(&path, "x").unwrap()
+                hurt(&path);
             } else {
                 fs::remove_file(&path).unwrap()
             }
@@ -142,7 +157,7 @@ fn a_document_that_is_gone_or_damaged_makes_nothing_go() {
                 assert!(object && unused, "{lost} {damage}");
                 assert!(why.unwrap().contains(&Digest::of(&bytes).to_string()), "{lost} {damage}");
             }
-            rig.put(&[&bytes]);
+            rig.planner.state.content.put(&BTreeMap::from([(Digest::of(&bytes), &bytes)])).unwrap();
             assert_eq!(rig.collect(), (true, false, None), "{lost} {damage}");
         }
     }
@@ -156,14 +171,16 @@ fn what_memory_knows_is_written_again() {
     rig.planner.memory.plans.insert(cluster, plan);
     let index = BundleIndex::parse(&rig.index).unwrap();
     rig.planner.memory.indexes.insert(Digest::of(&rig.index), Arc::new(index));
-    fs::write(rig.path(&digest), "damaged").unwrap();
-    fs::remove_file(rig.path(&Digest::of(&rig.index))).unwrap();
+    let bytes = rig.plan.to_bytes();
+    hurt(&rig.path(&bytes));
+    fs::remove_file(rig.path(&rig.index)).unwrap();
     assert_eq!(rig.collect(), (true, false, None));
-    assert_eq!(fs::read(rig.path(&digest)).unwrap(), rig.plan.to_bytes());
-    assert!(rig.path(&Digest::of(&rig.index)).exists());
+    assert_eq!(rig.get(&bytes).as_ref(), Some(&bytes));
+    assert_eq!(rig.get(&rig.index).as_ref(), Some(&rig.index));
     // Between collections, what somebody missed is written again by the next planning.
-    fs::remove_file(rig.path(&digest)).unwrap();
+    fs::remove_file(rig.path(&bytes)).unwrap();
+    assert_eq!(rig.get(&bytes), None);
     rig.planner.state.content.lose(&digest);
     heal::heal(&mut rig.planner).unwrap();
-    assert!(rig.path(&digest).exists());
+    assert_eq!(rig.get(&bytes), Some(bytes));
 }

@@ -4,16 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rimward_proto::ObjectKey;
-use rimward_proto::object::{FIELD_MANAGER, TENANT_LABEL};
-use serde_json::{Map, Value, json};
+use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
+use serde_json::{Value, json};
 
+use super::leaves::{Path, content, insert, leaves, owned};
 use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target};
 use crate::core::errors::{ApiError, ErrorKind};
 use crate::core::event::Live;
 use crate::core::health::Judge;
 use crate::core::observed::Observed;
-
-type Path = Vec<String>;
 
 /// One stored object.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +32,19 @@ pub struct Stored {
     pub created: Option<String>,
     /// Who created it: the truth that no client sees.
     pub creator: String,
+}
+
+impl Stored {
+    /// True of a ConfigMap with `immutable: true`.
+    fn is_fixed(&self) -> bool {
+        self.fields.get(&vec!["immutable".to_owned()]) == Some(&json!(true))
+    }
+
+    /// All but its metadata.
+    fn content(&self) -> BTreeMap<Path, Value> {
+        let fields = self.fields.iter().filter(|(path, _)| path[0] != "metadata");
+        fields.map(|(path, value)| (path.clone(), value.clone())).collect()
+    }
 }
 
 /// What a watch is told.
@@ -103,12 +115,20 @@ impl Api {
             {
                 return error(ErrorKind::Conflict, "the object has been modified");
             }
+            (ApplyMode::Update { .. }, Some(stored))
+                if stored.is_fixed() && stored.content() != content(body) =>
+            {
+                return error(ErrorKind::Immutable, "data: field is immutable when `immutable` is set");
+            }
             _ => {}
         }
         let before = self.clone();
         self.write(key, FIELD_MANAGER, leaves(body), true);
-        let live = self.live(key, &work.target.judge).expect("just applied");
+        let mut live = self.live(key, &work.target.judge).expect("just applied");
         if work.dry_run {
+            // What is not written gets no version of its own.
+            live.observed.resource_version =
+                before.objects.get(key).map(|stored| stored.version.to_string()).unwrap_or_default();
             *self = before;
         } else {
             self.writes.push(format!("apply {key}"));
@@ -144,8 +164,21 @@ impl Api {
     /// Another client sets fields, or creates an object with them.
     pub fn edit(&mut self, key: &ObjectKey, manager: &str, fields: &[(&[&str], Value)]) {
         let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
+        let fixed = self.objects.get(key).is_some_and(Stored::is_fixed);
+        if fixed && fields.iter().any(|(parts, _)| parts[0] != "metadata") {
+            return;
+        }
         let set = fields.iter().map(|(parts, value)| (path(parts), value.clone())).collect();
         self.write(key, manager, set, false);
+    }
+
+    /// A value changes with somebody else's write, as a webhook does it: nobody's entry tells of it.
+    pub fn slip(&mut self, key: &ObjectKey, parts: &[&str], value: Value) {
+        let version = self.tick();
+        let Some(stored) = self.objects.get_mut(key) else { return };
+        stored.fields.insert(parts.iter().map(|&part| part.to_owned()).collect(), value);
+        stored.version = version;
+        self.changes.push(Change::Upsert(key.clone()));
     }
 
     /// A controller writes the status; its whole status is `status`.
@@ -247,6 +280,8 @@ impl Api {
         }
         assert!(stored.creator == FIELD_MANAGER, "deleted the foreign object {key}");
         assert!(!stored.controlled, "deleted {key}, which a controller owns");
+        let kept = ["metadata", "annotations", PRUNE_ANNOTATION].map(str::to_owned).to_vec();
+        assert_ne!(stored.fields.get(&kept), Some(&json!("false")), "deleted {key}, which is kept");
         self.writes.push(format!("delete {key}"));
         self.remove(key);
         Ok(())
@@ -274,58 +309,6 @@ impl Api {
     pub fn value(&self, key: &ObjectKey, parts: &[&str]) -> Option<Value> {
         let path: Path = parts.iter().map(|&part| part.to_owned()).collect();
         self.objects.get(key)?.fields.get(&path).cloned()
-    }
-}
-
-fn owned(set: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
-    let fields = set.as_object().filter(|fields| !fields.is_empty());
-    let Some(fields) = fields else {
-        found.insert(path.clone());
-        return;
-    };
-    for (field, below) in fields {
-        path.push(field.trim_start_matches("f:").to_owned());
-        owned(below, path, found);
-        path.pop();
-    }
-}
-
-fn leaves(body: &Value) -> BTreeMap<Path, Value> {
-    let mut found = BTreeMap::new();
-    walk(body, &mut Vec::new(), &mut found);
-    let identity = |path: &Path| {
-        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-        matches!(
-            parts.as_slice(),
-            ["apiVersion" | "kind"] | ["metadata", "name" | "namespace" | "uid" | "resourceVersion"]
-        )
-    };
-    found.retain(|path, _| !identity(path));
-    found
-}
-
-fn walk(value: &Value, path: &mut Path, found: &mut BTreeMap<Path, Value>) {
-    match value {
-        Value::Object(map) => {
-            for (field, value) in map {
-                path.push(field.clone());
-                walk(value, path, found);
-                path.pop();
-            }
-        }
-        value => _ = found.insert(path.clone(), value.clone()),
-    }
-}
-
-fn insert(object: &mut Value, path: &[String], value: Value) {
-    match path {
-        [] => *object = value,
-        [first, rest @ ..] => {
-            if !object.is_object() {
-                *object = Value::Object(Map::new());
-            }
-            insert(&mut object[first.as_str()], rest, value);
-        }
     }
 }
 

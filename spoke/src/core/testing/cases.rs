@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::fleet::{app, config, config_key, key_of};
 use super::world::World;
+use crate::core::{ApiError, ErrorKind};
 
 #[test]
 fn a_first_plan_is_applied_and_said_to_be() {
@@ -136,6 +137,28 @@ fn a_namespace_that_is_not_the_tenants_is_refused_without_a_request() {
     publish(&mut world, &[app("shop/web", vec![config("kube-system", "a", "1"), config("shop", "b", "1")])]);
     assert_eq!(reason(&world, "shop/web"), (Status::Failed, "ScopeMismatch".into()));
     assert_eq!(world.count("apply"), 1);
+}
+
+#[test]
+fn a_namespace_that_cannot_be_used_stops_nothing_else_of_its_tenant() {
+    let mut world = World::new();
+    let error = ApiError::new(ErrorKind::NamespaceTerminating, "it is being terminated");
+    world.broken_namespaces.insert("shop-eu".into(), error);
+    world.api.namespaces.insert("shop-eu".into());
+    let apps = [app("shop/web", vec![config("shop", "a", "1"), config("shop-eu", "a", "1")])];
+    let plan = world.fleet.plan(&apps, &[]);
+    let offer = world.fleet.publish(&plan, world.now);
+    world.offer(offer);
+    world.pass(SignedDuration::from_secs(2));
+    assert!(world.api.objects.contains_key(&config_key("shop", "a")));
+    let report = world.reports.last().unwrap().apps[0].clone();
+    assert_eq!((report.state, report.reason.as_str()), (Status::Failed, "NamespaceTerminating"));
+    let said = "ConfigMap/shop-eu/a: namespace shop-eu: it is being terminated";
+    assert_eq!(report.message, said);
+    world.broken_namespaces.clear();
+    world.pass(SignedDuration::from_mins(10));
+    assert!(world.api.objects.contains_key(&config_key("shop-eu", "a")));
+    assert_eq!(world.reports.last().unwrap().apps[0].state, Status::Ready);
 }
 
 #[test]

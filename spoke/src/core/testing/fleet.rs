@@ -14,6 +14,7 @@ use rimward_proto::{AppId, ClusterName, ClusterUid, Digest, ObjectKey, TrustDoma
 use serde_json::{Value, json};
 
 use crate::core::event::StoredTrust;
+use crate::core::{Discovery, Settings, Started};
 
 /// The key of this number.
 pub fn secret(number: u8) -> SecretKey {
@@ -214,6 +215,28 @@ impl Fleet {
     /// All content a plan names, to send along.
     pub fn inline(&self) -> Vec<Content> {
         self.content.iter().map(|(digest, bytes)| Content { digest: *digest, bytes: bytes.clone() }).collect()
+    }
+
+    /// What a spoke that has nothing but its trust starts with.
+    pub fn started(
+        &self,
+        boot: u32,
+        settings: &Settings,
+        discovery: &Discovery,
+        trust: StoredTrust,
+    ) -> Started {
+        Started {
+            boot_id: format!("boot{boot}"),
+            cluster: self.cluster.clone(),
+            cluster_uid: self.uid.clone(),
+            trust_domain: self.domain.clone(),
+            trust,
+            ledger: None,
+            plan: None,
+            baselines: vec![],
+            discovery: Some(discovery.clone()),
+            settings: settings.clone(),
+        }
     }
 }
 

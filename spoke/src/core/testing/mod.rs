@@ -6,8 +6,10 @@
 mod api;
 mod checks;
 mod fleet;
+mod leaves;
 mod world;
 
+mod auditing;
 mod cases;
 mod drifting;
 mod explaining;
@@ -16,6 +18,8 @@ mod health;
 mod policies;
 mod property;
 mod pruning;
+mod replacing;
+mod replacing_property;
 mod reports;
 mod rows_flow;
 mod rows_trust;

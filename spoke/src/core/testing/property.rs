@@ -32,12 +32,16 @@ enum Act {
     Relist,
     /// Somebody edits, deletes, or creates an object.
     Edit(u8),
+    /// A change that no manager's entry tells of.
+    Slip(u8),
     Delete(u8),
     Foreign(u8),
     Unlabel(u8),
     /// The spoke dies; of what was in flight, some was done.
     Crash(u8),
     LoseBaselines,
+    /// Everything is compared.
+    Audit,
     Disconnect,
     Connect,
     Wait(u16),
@@ -51,11 +55,13 @@ fn act() -> impl Strategy<Value = Act> {
         4 => Just(Act::Events),
         1 => Just(Act::Relist),
         2 => name.clone().prop_map(Act::Edit),
+        1 => name.clone().prop_map(Act::Slip),
         1 => name.clone().prop_map(Act::Delete),
         1 => name.clone().prop_map(Act::Foreign),
         1 => name.prop_map(Act::Unlabel),
         1 => any::<u8>().prop_map(Act::Crash),
         1 => Just(Act::LoseBaselines),
+        1 => Just(Act::Audit),
         1 => Just(Act::Disconnect),
         1 => Just(Act::Connect),
         3 => (0..2_000u16).prop_map(Act::Wait),
@@ -117,6 +123,8 @@ fn happen(world: &mut World, act: &Act, wanted: &mut Wanted) {
         Act::Edit(i) if world.api.objects.contains_key(&key(*i)) => {
             world.api.edit(&key(*i), "kubectl-edit", &[(&["data", "value"], "edited".into())]);
         }
+        Act::Slip(i) => world.api.slip(&key(*i), &["data", "value"], "slipped".into()),
+        Act::Audit => world.send(Event::Reconcile),
         Act::Delete(i) => world.api.remove(&key(*i)),
         Act::Foreign(i)
             if !world.api.objects.contains_key(&key(*i)) && world.api.namespaces.contains("shop") =>
@@ -147,7 +155,7 @@ fn happen(world: &mut World, act: &Act, wanted: &mut Wanted) {
     check_budget(world);
 }
 
-fn work(world: &mut World, which: u8, fault: u8) {
+pub(super) fn work(world: &mut World, which: u8, fault: u8) {
     if world.work.is_empty() {
         return;
     }
@@ -191,6 +199,8 @@ fn settle(world: &mut World, wanted: &Wanted) -> Result<(), TestCaseError> {
         world.offer(approved);
         rest(world);
     }
+    world.send(Event::Reconcile);
+    rest(world);
     let found: Wanted = world
         .api
         .objects

@@ -192,3 +192,31 @@ fn what_is_wanted_again_is_not_pruned() {
     publish(&mut world, &[web(0..15)], &[]);
     assert_eq!(left(&world), 15, "a new decision, inside the budget");
 }
+
+#[test]
+fn a_wave_waits_until_the_one_before_is_gone_but_not_for_ever() {
+    let operator = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "operator", "namespace": "shop"}, "spec": {"replicas": 0}});
+    let settings = config("shop", "settings", "1");
+    let (operator_key, settings_key) = (key_of(&operator), key_of(&settings));
+    for patience in [false, true] {
+        let mut world = World::new();
+        let apps =
+            [app("shop/operator", vec![operator.clone()]), app("shop/settings", vec![settings.clone()])];
+        publish(&mut world, &apps, &[]);
+        world.api.objects.get_mut(&operator_key).unwrap().finalizer = true;
+        publish(&mut world, &[], &["shop/operator", "shop/settings"]);
+        world.pass(SignedDuration::from_mins(2));
+        assert!(world.api.objects.contains_key(&settings_key), "the operator is not gone yet");
+        assert_eq!(holds(&world), []);
+        if patience {
+            world.pass(SignedDuration::from_mins(4));
+            assert!(world.api.objects.contains_key(&operator_key));
+        } else {
+            world.api.objects.get_mut(&operator_key).unwrap().finalizer = false;
+            world.api.remove(&operator_key);
+            world.pass(SignedDuration::from_mins(1));
+        }
+        assert!(!world.api.objects.contains_key(&settings_key));
+    }
+}

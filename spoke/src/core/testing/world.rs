@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use rimward_proto::Digest;
 use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Offer, SpokeMessage};
-use rimward_proto::{Digest, ObjectKey};
 use serde_json::Value;
 
 use super::api::{Api, Change};
@@ -57,6 +57,10 @@ pub struct World {
     pub counts: BTreeMap<&'static str, usize>,
     /// UIDs deleted without an approval, by plan and seq.
     pub deletions: BTreeMap<(Digest, u64), BTreeSet<String>>,
+    /// Namespaces in which no tenant can be made ready.
+    pub broken_namespaces: BTreeMap<String, ApiError>,
+    /// When something was deleted.
+    pub deleted: Vec<Timestamp>,
 }
 
 impl World {
@@ -75,7 +79,7 @@ impl World {
         }
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let settings = Settings::default();
-        let started = started(&fleet, 0, &settings, &discovery, fleet.enrolled());
+        let started = fleet.started(0, &settings, &discovery, fleet.enrolled());
         let (state, effects) = State::start(started, now).unwrap();
         let trust = fleet.enrolled();
         let mut world = Self {
@@ -102,6 +106,8 @@ impl World {
             roots_asked: vec![],
             counts: BTreeMap::new(),
             deletions: BTreeMap::new(),
+            broken_namespaces: BTreeMap::new(),
+            deleted: vec![],
         };
         world.take(effects);
         world.connect();
@@ -120,7 +126,7 @@ impl World {
             ledger: self.ledger.clone(),
             plan: self.plan.clone(),
             baselines: self.baselines.clone(),
-            ..started(&self.fleet, self.boots, &self.settings, &self.discovery, self.trust.clone())
+            ..self.fleet.started(self.boots, &self.settings, &self.discovery, self.trust.clone())
         };
         let (state, effects) = State::start(started, self.now).unwrap();
         self.state = state;
@@ -329,7 +335,8 @@ impl World {
             Work::EnsureTenant(setup) => {
                 self.api.namespaces.extend(setup.create.iter().cloned());
                 let missing = setup.used.iter().filter(|name| !self.api.namespaces.contains(*name)).cloned();
-                Outcome::Tenant(Ok(TenantReady { missing: missing.collect() }))
+                let missing = missing.collect();
+                Outcome::Tenant(Ok(TenantReady { missing, broken: self.broken_namespaces.clone() }))
             }
             Work::Get(get) => {
                 count(&mut self.counts, "get", 1);
@@ -350,7 +357,10 @@ impl World {
                 }
             }
             Work::Fold(fold) => Outcome::Applied(self.api.fold(&fold.target, &fold.patch).map(Box::new)),
-            Work::Delete(delete) => Outcome::Deleted(self.api.delete(delete)),
+            Work::Delete(delete) => {
+                self.check_counted();
+                Outcome::Deleted(self.api.delete(delete))
+            }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
                 Outcome::Explained(self.api.said.as_ref().map(|events| sum_up(explain, events, &[])))
@@ -363,37 +373,11 @@ impl World {
         Some(decorate(serde_json::from_slice(bytes).unwrap(), app))
     }
 
-    /// True if the plan in force wants it.
-    pub fn is_wanted(&self, key: &ObjectKey) -> bool {
-        self.state.objects.get(key).is_some_and(|managed| managed.want.is_some())
-    }
-
     pub fn has_acked(&self, kind: AckKind, seq: u64) -> bool {
         self.acks.iter().any(|ack| ack.kind == kind && ack.seq == seq)
     }
 
     pub fn count(&self, what: &str) -> usize {
         self.counts.get(what).copied().unwrap_or(0)
-    }
-}
-
-fn started(
-    fleet: &Fleet,
-    boot: u32,
-    settings: &Settings,
-    discovery: &Discovery,
-    trust: StoredTrust,
-) -> Started {
-    Started {
-        boot_id: format!("boot{boot}"),
-        cluster: fleet.cluster.clone(),
-        cluster_uid: fleet.uid.clone(),
-        trust_domain: fleet.domain.clone(),
-        trust,
-        ledger: None,
-        plan: None,
-        baselines: vec![],
-        discovery: Some(discovery.clone()),
-        settings: settings.clone(),
     }
 }
