@@ -85,9 +85,10 @@ impl State {
                     let same = entry.app == bundle.id
                         && entry.version == *version
                         && entry.service_account == *service_account
-                        && entry.latch == Latch::Open;
+                        && entry.latch == Latch::Open
+                        && entry.counted.is_none();
                     if !same {
-                        (entry.app, entry.latch) = (bundle.id.clone(), Latch::Open);
+                        (entry.app, entry.latch, entry.counted) = (bundle.id.clone(), Latch::Open, None);
                         (entry.version, entry.service_account) = (version.clone(), service_account.clone());
                         grew = true;
                     }
@@ -103,6 +104,7 @@ impl State {
                         latch: Latch::Open,
                         finished: None,
                         keep: false,
+                        counted: None,
                     };
                     self.ledger.entries.insert(key.clone(), entry);
                     grew = true;
@@ -140,7 +142,7 @@ impl State {
                 (managed.prune, managed.must) = (Prune::Keep, Must::Look);
             }
             if want.is_none() && managed.want.is_some() {
-                (managed.must, managed.prune, managed.counted) = (Must::Nothing, Prune::Keep, false);
+                (managed.must, managed.prune) = (Must::Nothing, Prune::Keep);
                 managed.problem = None;
             }
             managed.want = want;

@@ -190,7 +190,7 @@ impl State {
 
     /// Queues deletions as far as the day's ceiling goes. What was decided and counted is durable before the first is made.
     fn let_go(&mut self, free: Vec<ObjectKey>, holds: &mut Holds, now: Timestamp) -> bool {
-        let counted = |key: &ObjectKey| self.objects.get(key).is_some_and(|managed| managed.counted);
+        let counted = |key: &ObjectKey| self.ledger.is_counted(key, now);
         let (mut going, mut new): (Vec<_>, Vec<_>) = free.into_iter().partition(counted);
         let spent = self.ledger.deleted_in_a_day(now);
         let left = usize::try_from(self.settings.deletes_per_day.saturating_sub(spent)).unwrap_or(usize::MAX);
@@ -198,7 +198,7 @@ impl State {
         let over = new.split_off(left.min(new.len()));
         self.day_full_until = (!over.is_empty()).then(|| self.ledger.next_hour(now));
         self.hold_all(holds, over, Reason::CeilingDeletesPerDay);
-        self.ledger.count_deletions(new.len() as u64, now);
+        self.ledger.count_deletions_of(&new, now);
         going.extend(new);
         if going.is_empty() {
             return false;
@@ -211,7 +211,7 @@ impl State {
             if let Some(managed) = self.objects.get_mut(key)
                 && let Prune::Found(resource_version) = std::mem::take(&mut managed.prune)
             {
-                (managed.prune, managed.counted) = (Prune::Delete(resource_version), true);
+                managed.prune = Prune::Delete(resource_version);
                 if matches!(managed.task, Task::Waiting(_)) {
                     managed.task = Task::Idle;
                 }

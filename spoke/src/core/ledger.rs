@@ -36,6 +36,9 @@ pub struct LedgerEntry {
     /// What was last applied says `rimward.dev/prune: "false"`: it is let go, not deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+    /// The hour in which its deletion was counted for the day: one that a crash cut short is not counted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<i64>,
 }
 
 /// What was decided about the deletion of one object. Latched, so that neither a restart nor an unrelated plan
@@ -96,6 +99,23 @@ impl Ledger {
         if count > 0 {
             *self.hours.entry(hour).or_default() += count;
         }
+    }
+
+    /// True if the deletion of this object is among those of the last 24 hours, whatever became of it.
+    pub fn is_counted(&self, key: &ObjectKey, now: Timestamp) -> bool {
+        let hour = hour_of(now);
+        let counted = self.entries.get(key).and_then(|entry| entry.counted);
+        counted.is_some_and(|at| at > hour - DAY_HOURS && at <= hour)
+    }
+
+    /// Counts the deletions of these objects, each once.
+    pub fn count_deletions_of(&mut self, keys: &[ObjectKey], now: Timestamp) {
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.counted = Some(hour_of(now));
+            }
+        }
+        self.count_deletions(keys.len() as u64, now);
     }
 
     /// Deletions in the last 24 hours, to the hour.

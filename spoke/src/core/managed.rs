@@ -278,8 +278,6 @@ pub struct Managed {
     pub task: Task,
     /// See [`Prune`].
     pub prune: Prune,
-    /// Its deletion was let go and counted for the day, whatever became of it.
-    pub counted: bool,
     /// Why it is not as it should be.
     pub problem: Option<Problem>,
     /// Failures in a row.

@@ -212,6 +212,7 @@ mod tests {
             let entry = LedgerEntry {
                 finished: None,
                 keep: false,
+                counted: None,
                 key: key.clone(),
                 version: "v1".into(),
                 uid: Some(uid[..32].to_owned()),

@@ -7,8 +7,8 @@ use rimward_proto::report::{HoldReport, State as Status};
 use serde_json::json;
 
 use super::fleet::{App, app, config, config_key, key_of};
-use super::world::World;
-use crate::core::Event;
+use super::world::{Fault, World};
+use crate::core::{Event, Work};
 
 fn web(names: std::ops::Range<usize>) -> App {
     app("shop/web", names.map(|i| config("shop", &format!("c{i}"), "1")).collect())
@@ -139,6 +139,40 @@ fn no_approval_reaches_a_locally_protected_kind() {
     world.fleet.deletes = vec![hold.digest];
     publish(&mut world, &[web(0..1)], &[]);
     assert_eq!(left(&world), 2);
+}
+
+#[test]
+fn a_deletion_that_a_crash_cuts_short_is_counted_once() {
+    let mut world = World::new();
+    world.settings.deletes_per_day = 2;
+    world.send(Event::Config(world.settings.clone()));
+    publish(&mut world, &[web(0..3)], &[]);
+    for _ in 0..4 {
+        let plan = world.fleet.plan(&[web(2..3)], &[]);
+        let offer = world.fleet.publish(&plan, world.now);
+        world.offer(offer);
+        // Up to the moment before the first deletion, which is counted by then.
+        while !matches!(world.work.first(), Some((_, Work::Delete(_)))) {
+            world.tell_watches();
+            if !world.events.is_empty() {
+                let event = world.events.remove(0);
+                world.send(event);
+            } else {
+                assert!(!world.work.is_empty(), "nothing is deleted");
+                let (id, work) = world.work.remove(0);
+                world.perform(id, &work, Fault::None);
+            }
+        }
+        assert_eq!(world.ledger.as_ref().unwrap().deleted_in_a_day(world.now), 2);
+        world.restart();
+        world.connect();
+    }
+    world.pass(SignedDuration::from_secs(2));
+    assert_eq!((left(&world), holds(&world).len()), (1, 0));
+    // What is wanted again and removed again is another deletion.
+    publish(&mut world, &[web(1..3)], &[]);
+    publish(&mut world, &[web(2..3)], &[]);
+    assert_eq!((left(&world), holds(&world)[0].reason.as_str()), (2, "CeilingDeletesPerDay"));
 }
 
 #[test]
