@@ -100,6 +100,21 @@ async fn late(proxy: &FaultProxy, client: &Client) -> Result<()> {
     ensure!(!waiting.is_finished(), "the gate was open");
     gate.open();
     waiting.await??;
+    // Done, and not answered: what follows sees it.
+    let gate = Gate::default();
+    let held = gate.clone();
+    proxy.play(move |asked| if asked.is_write() { Fault::Unanswered(held.clone()) } else { Fault::None });
+    let review = r#"{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectRulesReview","spec":{"namespace":"a"}}"#;
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    let request = Request::post(path).header("content-type", "application/json").body(review.into())?;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.request::<Value>(request).await }
+    });
+    gate.reached().await?;
+    ensure!(!waiting.is_finished(), "it was answered");
+    gate.open();
+    ensure!(waiting.await??["kind"] == "SelfSubjectRulesReview", "another answer");
     Ok(())
 }
 

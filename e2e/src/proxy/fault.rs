@@ -29,6 +29,8 @@ pub enum Fault {
     Late(Duration),
     /// Passed on when the gate opens.
     Held(Gate),
+    /// Passed on and done; the answer comes when the gate opens.
+    Unanswered(Gate),
 }
 
 impl Fault {
@@ -42,6 +44,7 @@ impl Fault {
             Self::Cut => "cut",
             Self::Late(_) => "late",
             Self::Held(_) => "held",
+            Self::Unanswered(_) => "unanswered",
         }
     }
 }

@@ -35,11 +35,14 @@ pub(super) async fn handle(
         Fault::Gone => return answer::gone(asked.is_watch()),
         Fault::Late(time) => tokio::time::sleep(*time).await,
         Fault::Held(gate) => gate.pass().await,
-        Fault::None | Fault::Cut => {}
+        Fault::None | Fault::Cut | Fault::Unanswered(_) => {}
     }
     let Some(response) = pass_on(&shared, method, &uri, headers, body).await else {
         return answer::unreachable();
     };
+    if let Fault::Unanswered(gate) = &fault {
+        gate.pass().await;
+    }
     let watch = asked.is_watch();
     match fault {
         Fault::Cut if watch => broken_watch(response),
