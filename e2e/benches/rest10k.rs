@@ -1,5 +1,6 @@
 //! `rest10k`: 10,000 objects and nothing to do for five minutes: no writes, no
-//! reads beyond watches, next to no CPU, here and in the API server.
+//! reads beyond watches, next to no CPU, here and in the API server. The slow
+//! audit is not in it: it begins an hour after a start.
 
 use std::time::Duration;
 
