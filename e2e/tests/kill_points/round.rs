@@ -188,11 +188,8 @@ impl Site {
         let wanted: BTreeSet<String> =
             STAY.map(str::to_owned).into_iter().chain([comes(self.rounds)]).collect();
         ensure!(live.keys().cloned().collect::<BTreeSet<_>>() == wanted, "there is {:?}", live.keys());
-        ensure!(
-            live["keep"]["data"]["round"].as_str() == Some(&self.rounds.to_string()),
-            "{:#}",
-            live["keep"]
-        );
+        let round = self.rounds.to_string();
+        ensure!(live["keep"]["data"]["round"] == round.as_str(), "{:#}", live["keep"]);
         let app = &live["moves"]["metadata"]["labels"]["rimward.dev/app"];
         ensure!(app == app_of_moves(self.rounds), "moves is of {app}");
         for (name, before) in &self.uids {

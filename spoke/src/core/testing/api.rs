@@ -135,10 +135,10 @@ impl Api {
             }
             _ => {}
         }
-        let before = self.clone();
+        let before = work.dry_run.then(|| self.clone());
         self.write(key, FIELD_MANAGER, leaves(body), true);
         let mut live = self.live(key, &work.target.judge).expect("just applied");
-        if work.dry_run {
+        if let Some(before) = before {
             // What is not written gets no version of its own.
             live.observed.resource_version =
                 before.objects.get(key).map(|stored| stored.version.to_string()).unwrap_or_default();

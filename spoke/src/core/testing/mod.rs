@@ -15,6 +15,7 @@ mod drifting;
 mod explaining;
 mod finished;
 mod health;
+mod memory;
 mod policies;
 mod property;
 mod pruning;
