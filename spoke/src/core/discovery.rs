@@ -112,9 +112,17 @@ impl State {
         }
     }
 
-    /// A kind that is not known is waited for while the plan has a definition of its group that is not in force yet.
+    /// A kind that is not known is waited for while the plan has a definition of its group that is not in force yet. Of
+    /// an object that was made, nothing is known while its kind is not served: it may be there as it shall be.
     pub(crate) fn expected(&self, key: &ObjectKey, problem: Problem) -> Problem {
-        if problem.reason != ErrorKind::UnknownKind.as_str() || !self.is_being_defined(&key.group) {
+        if problem.reason != ErrorKind::UnknownKind.as_str() {
+            return problem;
+        }
+        let made = self.ledger.entries.get(key).is_some_and(|entry| entry.uid.is_some());
+        if made && self.kinds.kind(key).is_none() {
+            return Problem::passing("Unknown", format!("{}, where it was before", problem.message));
+        }
+        if !self.is_being_defined(&key.group) {
             return problem;
         }
         let message = format!("{}; a definition of its group is in the plan", problem.message);

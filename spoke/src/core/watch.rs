@@ -41,14 +41,15 @@ impl State {
         if !std::mem::take(&mut self.watches.stale) {
             return;
         }
-        let mut specs = BTreeSet::new();
+        let (mut specs, mut unserved) = (BTreeSet::new(), BTreeSet::new());
         for entry in self.ledger.entries.values() {
             let kind = self.kinds.kind(&entry.key);
             let served = kind.is_some_and(|kind| {
                 kind.versions.contains(&entry.version) && kind.namespaced != entry.key.namespace.is_empty()
             });
-            if served && self.tenants.is_usable(&entry.service_account) {
+            if self.tenants.is_usable(&entry.service_account) {
                 let judge = self.objects.get(&entry.key).map(|managed| managed.judge.clone());
+                let specs = if served { &mut specs } else { &mut unserved };
                 specs.insert(WatchSpec {
                     service_account: entry.service_account.clone(),
                     group: entry.key.group.clone(),
@@ -64,6 +65,7 @@ impl State {
             specs.remove(&spec);
             self.watches.failed.insert(spec, format!("more than {MAX_WATCHES} watches"));
         }
+        let gone = self.not_served(unserved, &specs);
         let over = |why: &String| why.starts_with("more than");
         let watches = &mut self.watches;
         // A watch that is made anew, to judge by other conditions, knows no more than the one before until it lists.
@@ -73,10 +75,38 @@ impl State {
                 watches.failed.insert(anew.clone(), why);
             }
         }
-        watches.failed.retain(|spec, why| specs.contains(spec) != over(why));
+        watches.failed.retain(|spec, why| gone.contains(spec) || specs.contains(spec) != over(why));
         if watches.running != specs {
             watches.running.clone_from(&specs);
             self.out.push(Effect::SetWatches(specs));
+        }
+    }
+
+    /// What an API server has stopped to serve cannot be followed, and fails like a watch that cannot be listed: until it
+    /// is served and listed again.
+    fn not_served(
+        &mut self,
+        unserved: BTreeSet<WatchSpec>,
+        served: &BTreeSet<WatchSpec>,
+    ) -> BTreeSet<WatchSpec> {
+        let is_followed = |spec: &WatchSpec| served.iter().any(|other| other.is_same_place(spec));
+        let gone = unserved.into_iter().filter(|spec| self.kinds.is_known() && !is_followed(spec));
+        let gone: BTreeSet<WatchSpec> = gone.collect();
+        for spec in &gone {
+            self.fail_watch(spec, "its kind is not served now");
+        }
+        gone
+    }
+
+    fn fail_watch(&mut self, watch: &WatchSpec, message: &str) {
+        if self.watches.failed.insert(watch.clone(), message.to_owned()).is_some() {
+            return;
+        }
+        for key in self.covered(watch) {
+            self.mark(&key);
+            if let Some(managed) = self.objects.get_mut(&key) {
+                managed.seen = false;
+            }
         }
     }
 
@@ -124,14 +154,7 @@ impl State {
         if lag || !self.watches.running.contains(watch) {
             return;
         }
-        if self.watches.failed.insert(watch.clone(), message.to_owned()).is_none() {
-            for key in self.covered(watch) {
-                self.mark(&key);
-                if let Some(managed) = self.objects.get_mut(&key) {
-                    managed.seen = false;
-                }
-            }
-        }
+        self.fail_watch(watch, message);
     }
 
     /// A watch shows an object. One that was replaced by another is not listened to any more: it judges by conditions

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{App, app, config, config_key, key_of};
 use super::world::World;
-use crate::core::{ApiError, ErrorKind};
+use crate::core::{ApiError, ErrorKind, Event};
 
 #[test]
 fn a_first_plan_is_applied_and_said_to_be() {
@@ -293,4 +293,20 @@ fn a_server_that_says_when_is_asked_then_and_not_later_and_not_for_ever() {
     world.pass(SignedDuration::from_mins(10));
     let asked = 1_000 - world.api.throttled;
     assert!((20..50).contains(&asked), "asked {asked} times in ten minutes");
+}
+
+#[test]
+fn what_is_not_served_any_more_is_unknown_until_it_is_and_nothing_is_written_for_it() {
+    let mut world = World::new();
+    publish(&mut world, &[app("shop/web", vec![config("shop", "a", "1")])]);
+    let writes = world.api.writes.len();
+    let kind = world.discovery.kinds.remove(&(String::new(), "ConfigMap".to_owned())).unwrap();
+    world.send(Event::Reconcile);
+    world.pass(SignedDuration::from_secs(5));
+    assert_eq!(reason(&world, "shop/web"), (Status::Waiting, "Unknown".into()));
+    world.discovery.kinds.insert((String::new(), "ConfigMap".to_owned()), kind);
+    world.send(Event::Reconcile);
+    world.pass(SignedDuration::from_mins(6));
+    assert_eq!(reason(&world, "shop/web"), (Status::Ready, String::new()));
+    assert_eq!(world.api.writes.len(), writes);
 }
