@@ -80,7 +80,12 @@ impl Store {
             let _naming = self.naming();
             let Some((name, items)) = self.index().remove(id, &dead, &may) else { continue };
             let path = self.path(&name);
-            fs::remove_file(&path).map_err(failed("cannot remove", &path))?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed("cannot remove", &path)(error));
+                }
+                _ => {}
+            }
             removed += items;
         }
         Ok(removed)

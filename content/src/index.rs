@@ -21,6 +21,13 @@ pub(crate) struct Place {
     pub length: u64,
 }
 
+impl Place {
+    /// Of a slot in a batch that is in no index yet.
+    pub fn of(slot: &Slot) -> Self {
+        Self { batch: Id::MAX, offset: slot.offset, length: slot.length }
+    }
+}
+
 /// A batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
@@ -60,7 +67,7 @@ impl Index {
         self.next += 1;
         self.batches.insert(id, Batch { name, touched, bytes: slots.iter().map(|slot| slot.length).sum() });
         for slot in slots {
-            let place = Place { batch: id, offset: slot.offset, length: slot.length };
+            let place = Place { batch: id, ..Place::of(slot) };
             self.items.insert(slot.digest, place);
         }
     }

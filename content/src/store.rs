@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rimward_proto::Digest;
 
-use crate::batch;
+use crate::batch::{self, Slot};
 use crate::index::{Index, Place};
 
 /// Extension of batches.
@@ -87,19 +87,28 @@ impl Store {
     }
 
     fn take_in(&self, path: &Path) -> Result<(), ContentError> {
-        let unreadable = failed("cannot read", path);
-        let mut file = File::open(path).map_err(&unreadable)?;
-        let metadata = file.metadata().map_err(&unreadable)?;
-        let header = read_header(&mut file).map_err(&unreadable)?;
+        let read = File::open(path).and_then(|mut file| Ok((file.metadata()?, read_header(&mut file)?)));
+        let (metadata, header) = match read {
+            Ok(read) => read,
+            Err(error) if is_exhausted(&error) => return Err(failed("cannot read", path)(error)),
+            Err(error) => {
+                // What a disk does not give back counts as not there, and is stored anew when it is wanted.
+                tracing::error!(file = %path.display(), %error, "a batch of content cannot be read; left out");
+                return Ok(());
+            }
+        };
         let name = Digest::of(&header);
         let slots = batch::slots(&header, metadata.len()).filter(|_| self.path(&name) == path);
-        let Some(slots) = slots else {
+        let Some(mut slots) = slots else {
             tracing::error!(file = %path.display(), "a batch of content is damaged; put aside");
             let aside = self.aside(path.file_name().unwrap_or_default().as_ref())?;
             return fs::rename(path, &aside).map_err(failed("cannot put aside", path));
         };
         let touched = metadata.modified().unwrap_or_else(|_| SystemTime::now());
-        self.index().add(name, &slots, touched);
+        let mut index = self.index();
+        // Of two copies one may be what the other was stored anew for.
+        slots.retain(|slot| !index.has(&slot.digest) || is_good(path, slot));
+        index.add(name, &slots, touched);
         Ok(())
     }
 
@@ -143,11 +152,15 @@ impl Store {
         let temporary = self.folder.join(format!("{number}.{TEMPORARY}"));
         let bodies = items.iter().map(|(_, bytes)| *bytes);
         let written = write_file(&temporary, std::iter::once(header.as_slice()).chain(bodies));
-        let length = written.map_err(failed("cannot write", &temporary))?;
-        let slots = batch::slots(&header, length).unwrap_or_default();
         let path = self.path(&name);
         let _naming = self.naming();
-        fs::rename(&temporary, &path).map_err(failed("cannot name", &path))?;
+        let named = written.and_then(|length| fs::rename(&temporary, &path).map(|()| length));
+        let length = named.map_err(|error| {
+            // A full disk must not be filled by what did not fit. If this fails too, the next start removes it.
+            let _ = fs::remove_file(&temporary);
+            failed("cannot write", &path)(error)
+        })?;
+        let slots = batch::slots(&header, length).unwrap_or_default();
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         synced.map_err(failed("cannot sync", &self.folder))?;
         self.index().add(name, &slots, SystemTime::now());
@@ -172,7 +185,12 @@ impl Store {
                     // Moved to another batch a moment ago, or removed by somebody.
                     self.index().forget(digest, place);
                 }
-                Err(source) => return Err(failed("cannot read", &path)(source)),
+                Err(source) if is_exhausted(&source) => return Err(failed("cannot read", &path)(source)),
+                Err(error) => {
+                    self.index().forget(digest, place);
+                    tracing::error!(%digest, file = %path.display(), %error, "content cannot be read");
+                    return Err(ContentError::Damaged(*digest));
+                }
             }
         }
     }
@@ -241,6 +259,17 @@ fn read(path: &Path, place: Place) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; place.length as usize];
     File::open(path)?.read_exact_at(&mut bytes, place.offset)?;
     Ok(bytes)
+}
+
+/// True if this process or machine lacks something for a moment: that says nothing about the disk.
+fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM];
+    rustix::io::Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
+}
+
+fn is_good(path: &Path, slot: &Slot) -> bool {
+    let place = Place::of(slot);
+    read(path, place).is_ok_and(|bytes| Digest::of(&bytes) == slot.digest)
 }
 
 fn is_gone(error: &io::Error) -> bool {

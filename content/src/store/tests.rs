@@ -199,3 +199,37 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_damaged_copy_does_not_hide_the_good_one_after_a_restart() {
+    for other in 0..8 {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(&dir);
+        let beside = format!("beside {other}");
+        put(&first, &["a", &beside]);
+        let path = files(&first).remove(0);
+        let (_, place) = first.index().find(&digest("a")).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[place.offset as usize] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(first.get(&digest("a")).is_err());
+        assert_eq!(put(&first, &["a"]), 1);
+        // Whichever of the two files comes first when the folder is read.
+        assert_eq!(store(&dir).get(&digest("a")).unwrap().unwrap(), b"a");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_damaged_and_stops_neither_the_store_nor_its_repair() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = store(&dir);
+    put(&first, &["a"]);
+    put(&first, &["b", "c"]);
+    let (name, _) = first.index().find(&digest("a")).unwrap();
+    fs::remove_file(first.path(&name)).unwrap();
+    fs::create_dir(first.path(&name)).unwrap();
+    assert!(matches!(first.get(&digest("a")), Err(ContentError::Damaged(_))));
+    assert_eq!(put(&first, &["a", "d"]), 2);
+    let again = store(&dir);
+    assert_eq!(again.missing(&["a", "b", "c", "d"].map(digest)), [].into());
+}

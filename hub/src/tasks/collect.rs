@@ -48,9 +48,9 @@ fn content(planner: &mut Planner) -> Result<(), TaskError> {
     for plan in planner.memory.plans.values() {
         reach.plan(Digest::of(&plan.to_bytes()))?;
     }
-    let removed = state.content.collect(&reach.all, AGE)?;
-    // What was removed must be written again if it is ever wanted again.
+    // What is removed, also by a collection that fails half way, must be written again if it is ever wanted again.
     planner.stored.clear();
+    let removed = state.content.collect(&reach.all, AGE)?;
     tracing::info!(removed, kept = reach.all.len(), "content collected");
     Ok(())
 }

@@ -156,7 +156,7 @@ async fn drift_events_and_holds_have_the_fields_of_the_interface() {
         "id": "d1", "cluster": "eu-1", "tenant": "payments", "app": "web",
         "object": {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "payments", "name": "web"},
         "type": "Changed", "detected": "TIME", "asOf": "TIME", "manager": "kubectl-scale", "action": "Reverted",
-        "restoredMillis": 40,
+        "restoredMillis": 40, "approximate": false,
         "fields": [{"path": "/spec/replicas", "wanted": 3, "found": 5, "redacted": false}],
     });
     assert_eq!(timeless(list["items"][0].clone()), expected);

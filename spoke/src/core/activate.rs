@@ -12,7 +12,7 @@ use rimward_proto::{AppId, ObjectKey};
 
 use super::content::{Index, Pending};
 use super::ledger::{Latch, LedgerEntry, Spent};
-use super::managed::{ActiveBundle, Must, Prune, Task, Want};
+use super::managed::{ActiveBundle, Must, Prune, Step, Task, Want};
 use super::state::{Active, State};
 
 /// Objects that two Apps want, by the one that does not get them.
@@ -34,6 +34,9 @@ impl State {
         self.exchange_wants(wanted);
         if self.ledger.spent.plan != Some(pending.digest) {
             self.ledger.spent = Spent { plan: Some(pending.digest), deletes: 0 };
+            // What was granted out of the budget before is this plan's to grant.
+            let stuck = self.objects.values_mut().filter_map(|managed| managed.stuck.as_mut());
+            stuck.for_each(|stuck| stuck.granted = false);
         }
         let (seq, digest, resumed) = (pending.stored.seq, pending.digest, pending.resumed);
         let Pending { stored, assignment, plan, .. } = pending;
@@ -137,9 +140,15 @@ impl State {
                 }
             }
             let watched = !managed.resource_version.is_empty() || managed.noticed.is_some();
+            let deleting = matches!(managed.prune, Prune::Delete(_) | Prune::Confirm)
+                || matches!(managed.task, Task::Flying(Step::Delete));
+            if want.is_some() && managed.want.is_none() && deleting {
+                // What we may have deleted ourselves is not missed as somebody's doing.
+                managed.base = None;
+            }
             if want.is_some() && managed.want.is_none() && (managed.prune != Prune::Keep || watched) {
                 // Watches spoke of it while nothing wanted it, or it was on its way out: see what came of that.
-                (managed.prune, managed.must) = (Prune::Keep, Must::Look);
+                (managed.prune, managed.must, managed.leaving) = (Prune::Keep, Must::Look, None);
             }
             if want.is_none() && managed.want.is_some() {
                 (managed.must, managed.prune) = (Must::Nothing, Prune::Keep);

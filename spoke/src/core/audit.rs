@@ -114,8 +114,8 @@ impl State {
         if version.is_empty() || self.ledger.server_version.as_deref() == Some(version) {
             return;
         }
+        self.ledger_writer.change();
         if self.ledger.server_version.replace(version.to_owned()).is_some() {
-            self.ledger_writer.change();
             self.audit_all();
         }
     }

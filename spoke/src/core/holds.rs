@@ -74,7 +74,13 @@ impl State {
         if !fresh {
             self.hold_all(&mut holds, std::mem::take(&mut free), Reason::Stale);
         }
-        let queued = self.let_go(self.first_wave(free, now), &mut holds, now);
+        let free = self.first_wave(free, now);
+        let queued = self.let_go(free, &mut holds, now);
+        for key in holds.values().flatten() {
+            if let Some(managed) = self.objects.get_mut(key) {
+                managed.leaving = None;
+            }
+        }
         if self.outbox.set_holds(self.hold_reports(&holds)) {
             prunable.keys().for_each(|app| self.outbox.mark(app));
         }
@@ -180,11 +186,17 @@ impl State {
     }
 
     /// Those whose turn it is: of the first wave among them and what is on its way out. The rest waits until that is gone.
-    fn first_wave(&self, mut free: Vec<ObjectKey>, now: Timestamp) -> Vec<ObjectKey> {
-        let going =
-            self.objects.iter().filter(|(_, managed)| managed.prune.is_awaited(now)).map(|(key, _)| key);
-        let first = going.chain(&free).map(prune_rank).min();
+    fn first_wave(&mut self, mut free: Vec<ObjectKey>, now: Timestamp) -> Vec<ObjectKey> {
+        let awaited = self.objects.iter().filter_map(|(key, managed)| Some((key, managed.awaited_until()?)));
+        let awaited: Vec<_> = awaited.filter(|(_, until)| *until > now).collect();
+        let first = awaited.iter().map(|(key, _)| *key).chain(&free).map(prune_rank).min();
+        let lapses =
+            awaited.iter().filter(|(key, _)| Some(prune_rank(key)) == first).map(|(_, until)| *until);
+        let lapses = lapses.max();
+        let all = free.len();
         free.retain(|key| Some(prune_rank(key)) == first);
+        // Those that come after do not wait for ever.
+        self.wave_over_at = lapses.filter(|_| free.len() < all);
         free
     }
 
@@ -212,6 +224,7 @@ impl State {
                 && let Prune::Found(resource_version) = std::mem::take(&mut managed.prune)
             {
                 managed.prune = Prune::Delete(resource_version);
+                managed.leaving.get_or_insert(now);
                 if matches!(managed.task, Task::Waiting(_)) {
                     managed.task = Task::Idle;
                 }

@@ -164,20 +164,8 @@ pub enum Prune {
     Controlled,
     /// May be deleted, with this resourceVersion.
     Delete(String),
-    /// Deletion was taken, or was found under way, at that time; to be confirmed.
-    Confirm(Timestamp),
-}
-
-impl Prune {
-    /// True while what is pruned later waits for this to be gone: what ends an object may be what is pruned next, such as
-    /// the operator that takes a custom resource's finalizer away.
-    pub fn is_awaited(&self, now: Timestamp) -> bool {
-        match self {
-            Self::Delete(_) => true,
-            Self::Confirm(since) => now.duration_since(*since) < PRUNE_PATIENCE,
-            Self::Keep | Self::Probe | Self::Found(_) | Self::Controlled => false,
-        }
-    }
+    /// Deletion was taken, or was found under way; to be confirmed.
+    Confirm,
 }
 
 /// Why an object is not as it should be.
@@ -278,6 +266,8 @@ pub struct Managed {
     pub task: Task,
     /// See [`Prune`].
     pub prune: Prune,
+    /// Since when it is on its way out, as far as nothing holds it.
+    pub leaving: Option<Timestamp>,
     /// Why it is not as it should be.
     pub problem: Option<Problem>,
     /// Failures in a row.
@@ -307,6 +297,13 @@ pub struct Managed {
 }
 
 impl Managed {
+    /// Until when what is pruned later waits for this to be gone: what ends an object may be what is pruned next, such as
+    /// the operator that takes a custom resource's finalizer away.
+    pub fn awaited_until(&self) -> Option<Timestamp> {
+        let going = matches!(self.prune, Prune::Probe | Prune::Delete(_) | Prune::Confirm);
+        self.leaving.filter(|_| going).map(|since| since + PRUNE_PATIENCE)
+    }
+
     /// True if it was applied as it shall be and nothing says otherwise.
     pub fn is_applied(&self) -> bool {
         let as_wanted = match (&self.want, &self.base) {

@@ -94,7 +94,7 @@ impl State {
             if let Some(managed) = self.objects.get_mut(key)
                 && managed.prune == Prune::Keep
             {
-                managed.prune = Prune::Probe;
+                (managed.prune, managed.leaving) = (Prune::Probe, Some(now));
                 self.kick(key, now);
                 queued = true;
             }
@@ -153,11 +153,11 @@ impl State {
                 Some(Problem { reason: "ControllerOwned", message: message.into(), passing: false });
             Prune::Controlled
         } else if live.fingerprint.deleting {
-            Prune::Confirm(now)
+            Prune::Confirm
         } else {
             Prune::Found(live.resource_version)
         };
-        if matches!(managed.prune, Prune::Confirm(_)) {
+        if managed.prune == Prune::Confirm {
             self.still_there(key, now);
         }
     }
@@ -170,7 +170,7 @@ impl State {
             return;
         }
         match result {
-            Ok(()) => (managed.prune, managed.problem, managed.fails) = (Prune::Confirm(now), None, 0),
+            Ok(()) => (managed.prune, managed.problem, managed.fails) = (Prune::Confirm, None, 0),
             Err(error) => {
                 // Somebody wrote between our read and our delete: read again.
                 managed.prune = Prune::Probe;
@@ -207,8 +207,6 @@ impl State {
         let Some(managed) = self.objects.get_mut(key) else { return };
         managed.fails += 1;
         managed.problem = Some(Problem::passing("Terminating", "deleted; its finalizers are not done"));
-        // Those that come after it do not wait for ever.
-        self.settle |= !managed.prune.is_awaited(now);
         let until = now + backoff(FAST_FIRST, FAST_MAX, managed.fails);
         self.wait(key, until);
     }

@@ -26,6 +26,9 @@ impl State {
         if self.day_full_until.is_some_and(|until| until <= now) {
             (self.settle, self.day_full_until) = (true, None);
         }
+        if self.wave_over_at.is_some_and(|at| at <= now) {
+            (self.settle, self.wave_over_at) = (true, None);
+        }
         if !std::mem::take(&mut self.settle) || self.active.is_none() {
             return false;
         }
@@ -194,6 +197,7 @@ impl State {
             self.kinds.wake(),
             self.tenants.wake(),
             self.day_full_until,
+            self.wave_over_at,
             self.outbox.wake(self.connected),
             self.asking
                 .wake(now)

@@ -81,6 +81,8 @@ pub struct State {
     pub(crate) paused_until: Option<Timestamp>,
     /// The day's ceiling on deletions is reached until then.
     pub(crate) day_full_until: Option<Timestamp>,
+    /// What is pruned later no longer waits for what was let go before.
+    pub(crate) wave_over_at: Option<Timestamp>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) out: Vec<Effect>,
 }
@@ -134,6 +136,7 @@ impl State {
             settle: true,
             paused_until: None,
             day_full_until: None,
+            wave_over_at: None,
             wake: None,
             out: Vec::new(),
         };

@@ -210,7 +210,7 @@ impl State {
                 managed.noticed.get_or_insert(now);
                 self.settle = true;
             }
-            Prune::Probe | Prune::Delete(_) | Prune::Confirm(_) => {}
+            Prune::Probe | Prune::Delete(_) | Prune::Confirm => {}
         }
         self.mark(key);
         self.kick(key, now);

@@ -221,7 +221,7 @@ impl State {
             Prune::Keep | Prune::Found(_) | Prune::Controlled => return Next::Nothing,
             Prune::Probe => Step::Probe,
             Prune::Delete(_) => Step::Delete,
-            Prune::Confirm(_) => Step::Confirm,
+            Prune::Confirm => Step::Confirm,
         };
         if self.kinds.kind(key).is_none() {
             let message = format!("{} is not served now", key.group_kind());

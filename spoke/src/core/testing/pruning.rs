@@ -254,3 +254,63 @@ fn a_wave_waits_until_the_one_before_is_gone_but_not_for_ever() {
         assert!(!world.api.objects.contains_key(&settings_key));
     }
 }
+
+#[test]
+fn a_deletion_that_fails_lets_nothing_of_a_later_wave_go_before_it() {
+    let operator = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "operator", "namespace": "shop"}, "spec": {"replicas": 0}});
+    let settings = config("shop", "settings", "1");
+    for (fails, read) in [(true, true), (true, false), (false, false)] {
+        let mut world = World::new();
+        publish(&mut world, &[app("shop/web", vec![operator.clone(), settings.clone()])], &[]);
+        let plan = world.fleet.plan(&[], &["shop/web"]);
+        let offer = world.fleet.publish(&plan, world.now);
+        world.offer(offer);
+        let mut left = usize::from(fails);
+        loop {
+            world.tell_watches();
+            if !world.events.is_empty() {
+                let event = world.events.remove(0);
+                world.send(event);
+            } else if !world.work.is_empty() {
+                let (id, work) = world.work.remove(0);
+                let this = match &work {
+                    Work::Get(get) => read && get.target.key.kind == "Deployment",
+                    work => !read && matches!(work, Work::Delete(_)),
+                };
+                let fault = if this && left > 0 { Fault::Fails } else { Fault::None };
+                left -= usize::from(fault == Fault::Fails);
+                world.perform(id, &work, fault);
+            } else {
+                break;
+            }
+        }
+        assert_eq!(left, 0);
+        assert_eq!(world.api.objects.contains_key(&key_of(&settings)), fails, "{read}");
+        world.pass(SignedDuration::from_mins(1));
+        assert!(world.api.objects.is_empty());
+        let deletes: Vec<_> = world.api.writes.iter().filter(|write| write.starts_with("delete")).collect();
+        assert!(deletes[0].contains("Deployment") && deletes[1].contains("ConfigMap"), "{deletes:?}");
+    }
+}
+
+#[test]
+fn a_deletion_that_may_not_be_made_holds_up_the_others_for_a_while_only() {
+    let operator = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "operator", "namespace": "shop"}, "spec": {"replicas": 0}});
+    let settings = config("shop", "settings", "1");
+    let mut world = World::new();
+    publish(&mut world, &[app("shop/web", vec![operator.clone(), settings.clone()])], &[]);
+    // Right after a setup a refusal may be the server's own lag.
+    world.pass(SignedDuration::from_secs(10));
+    world.broken = world.watches.iter().filter(|spec| spec.kind == "Deployment").cloned().collect();
+    let broken: Vec<_> = world.broken.iter().cloned().collect();
+    for watch in broken {
+        world.send(Event::WatchFailed { watch, message: "forbidden".into() });
+    }
+    publish(&mut world, &[], &["shop/web"]);
+    assert!(world.api.objects.contains_key(&key_of(&settings)));
+    world.pass(SignedDuration::from_mins(6));
+    assert!(!world.api.objects.contains_key(&key_of(&settings)));
+    assert!(world.api.objects.contains_key(&key_of(&operator)), "nothing is pruned blindly");
+}
