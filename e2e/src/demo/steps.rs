@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rimward_proto::plan::Plan;
 
 use super::cluster::{edit, until, until_everywhere};
 use super::{CART, Demo, GREETING, PAYMENTS, WORKER, is};
@@ -92,12 +95,25 @@ impl Demo {
         self.show.done("pruned on both clusters, by a signed tombstone", since);
         eventually("the App to be forgotten", || async {
             let described = self.rig.hub.say(&["describe", "app/payments/worker"]).await?;
-            Ok((described.code == 5).then_some(()))
+            // Forgotten once the last cluster has said so, and published as that a moment later.
+            Ok((described.code == 5 && !self.has_tombstones().await?).then_some(()))
         })
         .await?;
         self.show.done("both clusters have said so, and the tombstone is gone", since);
         ensure!(self.objects().await? == before, "the App beside it was touched");
         self.show.done("the Apps beside it are untouched", since);
         Ok(())
+    }
+
+    /// True while a cluster's plan has a tombstone.
+    async fn has_tombstones(&self) -> Result<bool> {
+        for site in &self.rig.sites {
+            let (_, offer) = self.rig.hub.get(&format!("/v1/clusters/{}/plan", site.name)).await?;
+            let plan = STANDARD.decode(offer["plan"].as_str().context("no plan")?)?;
+            if !Plan::parse(&plan)?.removed.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
