@@ -55,16 +55,19 @@ pub(crate) struct Census {
 pub(crate) struct Index {
     items: HashMap<Digest, Place>,
     batches: BTreeMap<Id, Batch>,
+    names: HashMap<Digest, Id>,
     next: Id,
 }
 
 impl Index {
     /// A batch is there, durably. An item that another batch has too is read from this one from now on.
     pub fn add(&mut self, name: Digest, slots: &[Slot], touched: SystemTime) {
-        // Written again under its name after its items were found damaged.
-        self.batches.retain(|_, batch| batch.name != name);
         let id = self.next;
         self.next += 1;
+        if let Some(old) = self.names.insert(name, id) {
+            // Written again under its name after its items were found damaged.
+            self.batches.remove(&old);
+        }
         self.batches.insert(id, Batch { name, touched, bytes: slots.iter().map(|slot| slot.length).sum() });
         for slot in slots {
             let place = Place { batch: id, ..Place::of(slot) };
@@ -123,6 +126,7 @@ impl Index {
     ) -> Option<(Digest, usize)> {
         let name = self.batches.get(&id).filter(|batch| may(batch))?.name;
         self.batches.remove(&id);
+        self.names.remove(&name);
         let before = self.items.len();
         for digest in items {
             if self.items.get(digest).is_some_and(|place| place.batch == id) {

@@ -2,7 +2,7 @@
 //! against a bare server-side-apply generator in the same run.
 
 use rimward_e2e::bench::bulk::Bulk;
-use rimward_e2e::bench::{Figures, main as bench};
+use rimward_e2e::bench::{Figures, Usage, main as bench};
 
 const OBJECTS: usize = 2_000;
 
@@ -14,9 +14,10 @@ async fn run() -> anyhow::Result<Figures> {
     let mut bulk = Bulk::start(OBJECTS).await?;
     // Once before and once after, so that a server that warms up or slows down favours neither.
     let before = bulk.bound("before", 0..OBJECTS - 1).await?;
-    let (hub, spoke) = (bulk.hub()?, bulk.spoke()?);
+    let (hub, spoke) = (Usage::of_hub(&bulk.rig)?, Usage::of_spoke(&mut bulk.rig)?);
     let ours = bulk.fill().await?;
-    let (hub, spoke) = (bulk.hub()?.cpu - hub.cpu, bulk.spoke()?.cpu - spoke.cpu);
+    let (hub, spoke) =
+        (Usage::of_hub(&bulk.rig)?.cpu - hub.cpu, Usage::of_spoke(&mut bulk.rig)?.cpu - spoke.cpu);
     let after = bulk.bound("after", 0..OBJECTS - 1).await?;
     let bound = (before + after) / 2;
     let mut figures = Figures::default();

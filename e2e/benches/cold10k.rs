@@ -3,7 +3,7 @@
 //! run, and the memory that the spoke needs for them.
 
 use rimward_e2e::bench::bulk::Bulk;
-use rimward_e2e::bench::{Figures, main as bench};
+use rimward_e2e::bench::{Figures, Usage, main as bench};
 
 const OBJECTS: usize = 10_000;
 
@@ -15,7 +15,7 @@ async fn run() -> anyhow::Result<Figures> {
     let mut bulk = Bulk::start(OBJECTS).await?;
     let before = bulk.bound("before", 0..OBJECTS - 1).await?;
     let ours = bulk.fill().await?;
-    let spoke = bulk.spoke()?;
+    let spoke = Usage::of_spoke(&mut bulk.rig)?;
     let after = bulk.bound("after", 0..OBJECTS - 1).await?;
     let bound = (before + after) / 2;
     let mut figures = Figures::default();

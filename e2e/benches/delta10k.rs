@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rimward_e2e::bench::bulk::{Bulk, Settled};
-use rimward_e2e::bench::{Figures, main as bench};
+use rimward_e2e::bench::{Figures, Usage, main as bench};
 
 const LARGE: usize = 10_000;
 const SMALL: usize = 1_000;
@@ -50,12 +50,12 @@ async fn measure(count: usize) -> anyhow::Result<Measured> {
     bulk.fill().await?;
     let changed = || (0..CHANGED).map(|i| i * (count / CHANGED));
     let (mut times, mut bounds) = (Vec::new(), Vec::new());
-    let (start, before) = (Timestamp::now(), bulk.spoke()?);
+    let (start, before) = (Timestamp::now(), Usage::of_spoke(&mut bulk.rig)?);
     for round in 0..ROUNDS {
         let commit = bulk.commit(changed(), 2 + round)?;
         times.push(bulk.settle(&commit).await?);
     }
-    let cpu = (bulk.spoke()?.cpu - before.cpu) / ROUNDS as u32;
+    let cpu = (Usage::of_spoke(&mut bulk.rig)?.cpu - before.cpu) / ROUNDS as u32;
     let audit = bulk.rig.sites[0].wrote(start).await?.resource("configmaps");
     for round in 0..ROUNDS {
         bounds.push(bulk.bound(&format!("bound-{round}"), changed()).await?);

@@ -23,17 +23,17 @@ async fn run() -> anyhow::Result<Figures> {
     let mut figures = Figures::default();
     for size in SIZES {
         let before = bound(&rig, &format!("before-{size}"), size).await?;
-        let cpu = Usage::of_rig(&mut rig)?;
+        let (hub, spoke) = (Usage::of_hub(&rig)?, Usage::of_spoke(&mut rig)?);
         let ours = apply(&mut rig, size).await?;
-        let cpu_after = Usage::of_rig(&mut rig)?;
+        let (hub, spoke) = (Usage::of_hub(&rig)?.cpu - hub.cpu, Usage::of_spoke(&mut rig)?.cpu - spoke.cpu);
         let after = bound(&rig, &format!("after-{size}"), size).await?;
         let generator = (before + after) / 2;
         figures.tell(&format!("flux_shape_{size}_generator"), generator.as_secs_f64(), "s");
         figures.tell(&format!("flux_shape_{size}_rimward"), ours.accepted.as_secs_f64(), "s");
         figures.tell(&format!("flux_shape_{size}_rimward_from_asked"), ours.asked.as_secs_f64(), "s");
         figures.tell(&format!("flux_shape_{size}_requests_per_object"), ours.requests, "requests");
-        figures.tell(&format!("flux_shape_{size}_hub_cpu"), cpu_after.0 - cpu.0, "s");
-        figures.tell(&format!("flux_shape_{size}_spoke_cpu"), cpu_after.1 - cpu.1, "s");
+        figures.tell(&format!("flux_shape_{size}_hub_cpu"), hub.as_secs_f64(), "s");
+        figures.tell(&format!("flux_shape_{size}_spoke_cpu"), spoke.as_secs_f64(), "s");
         let ratio = ours.accepted.as_secs_f64() / generator.as_secs_f64();
         figures.at_most(&format!("flux_shape_{size}_ratio"), ratio, "x", 1.5);
     }

@@ -21,9 +21,10 @@ async fn run() -> anyhow::Result<Figures> {
     let mut bulk = Bulk::start(OBJECTS).await?;
     bulk.fill().await?;
     tokio::time::sleep(CALM).await;
-    let (start, hub_before, spoke_before) = (Timestamp::now(), bulk.hub()?, bulk.spoke()?);
+    let (start, hub_before, spoke_before) =
+        (Timestamp::now(), Usage::of_hub(&bulk.rig)?, Usage::of_spoke(&mut bulk.rig)?);
     tokio::time::sleep(REST).await;
-    let (hub_after, spoke_after) = (bulk.hub()?, bulk.spoke()?);
+    let (hub_after, spoke_after) = (Usage::of_hub(&bulk.rig)?, Usage::of_spoke(&mut bulk.rig)?);
     let agent = |event: &rimward_e2e::control_plane::AuditEvent| event.user.contains("rimward");
     let writes = bulk.rig.sites[0].plane().audit().await?.since(start).mutating().filter(agent).count();
     let share =

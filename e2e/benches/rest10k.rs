@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rimward_e2e::bench::bulk::Bulk;
-use rimward_e2e::bench::{Figures, main as bench};
+use rimward_e2e::bench::{Figures, Usage, main as bench};
 use rimward_e2e::control_plane::AuditEvent;
 
 const OBJECTS: usize = 10_000;
@@ -25,15 +25,17 @@ async fn run() -> anyhow::Result<Figures> {
     let mut bulk = Bulk::start(OBJECTS).await?;
     bulk.fill().await?;
     tokio::time::sleep(CALM).await;
-    let (start, spoke, server) = (Timestamp::now(), bulk.spoke()?, bulk.server()?);
+    let (start, spoke, server) =
+        (Timestamp::now(), Usage::of_spoke(&mut bulk.rig)?, Usage::of_server(&mut bulk.rig)?);
     tokio::time::sleep(REST).await;
-    let (end, spoke_after, server_after) = (Timestamp::now(), bulk.spoke()?, bulk.server()?);
+    let (end, spoke_after, server_after) =
+        (Timestamp::now(), Usage::of_spoke(&mut bulk.rig)?, Usage::of_server(&mut bulk.rig)?);
     let asked = bulk.rig.sites[0].asked(start).await?.filter(|event| event.received < end);
     bulk.rig.sites[0].spoke().stop()?;
     tokio::time::sleep(CALM).await;
-    let alone = bulk.server()?;
+    let alone = Usage::of_server(&mut bulk.rig)?;
     tokio::time::sleep(IDLE).await;
-    let alone_after = bulk.server()?;
+    let alone_after = Usage::of_server(&mut bulk.rig)?;
     let share = |cpu: Duration, time: Duration| 100.0 * cpu.as_secs_f64() / time.as_secs_f64();
     let with = share(server_after.cpu - server.cpu, REST);
     let without = share(alone_after.cpu - alone.cpu, IDLE);

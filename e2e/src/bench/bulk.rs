@@ -11,7 +11,6 @@ use kube::Api;
 use kube::api::{DynamicObject, ListParams, ObjectMeta};
 
 use super::generator::{dynamic, generate, namespace};
-use super::usage::Usage;
 use crate::control_plane::Options;
 use crate::git::GitRepo;
 use crate::rig::{Rig, files};
@@ -109,21 +108,6 @@ impl Bulk {
         namespace(client.clone(), space).await?;
         let objects: Vec<DynamicObject> = objects.map(|i| dynamic(&object(i, 1))).collect::<Result<_>>()?;
         generate(&client, space, &objects, CONCURRENCY).await
-    }
-
-    /// What the spoke has cost so far.
-    pub fn spoke(&mut self) -> Result<Usage> {
-        Usage::of(self.rig.sites[0].spoke().pid().context("the spoke runs")?)
-    }
-
-    /// What the hub has cost so far.
-    pub fn hub(&self) -> Result<Usage> {
-        Usage::of(self.rig.hub.pid().context("the hub runs")?)
-    }
-
-    /// What the API server has cost so far.
-    pub fn server(&mut self) -> Result<Usage> {
-        Usage::of(self.rig.sites[0].plane().pids().apiserver.context("the API server runs")?)
     }
 }
 

@@ -22,15 +22,23 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// CPU time of the hub and of the first site's spoke, seconds.
-    pub fn of_rig(rig: &mut Rig) -> Result<(f64, f64)> {
-        let hub = Self::of(rig.hub.pid().context("the hub runs")?)?;
-        let spoke = Self::of(rig.sites[0].spoke().pid().context("the spoke runs")?)?;
-        Ok((hub.cpu.as_secs_f64(), spoke.cpu.as_secs_f64()))
+    /// Of the hub, now.
+    pub fn of_hub(rig: &Rig) -> Result<Self> {
+        Self::of(rig.hub.pid().context("the hub runs")?)
+    }
+
+    /// Of the first site's spoke, now.
+    pub fn of_spoke(rig: &mut Rig) -> Result<Self> {
+        Self::of(rig.sites[0].spoke().pid().context("the spoke runs")?)
+    }
+
+    /// Of the first site's API server, now.
+    pub fn of_server(rig: &mut Rig) -> Result<Self> {
+        Self::of(rig.sites[0].plane().pids().apiserver.context("the API server runs")?)
     }
 
     /// Of the process `pid`, now.
-    pub fn of(pid: u32) -> Result<Self> {
+    fn of(pid: u32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The name in parentheses may hold anything; the fields after it may not.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

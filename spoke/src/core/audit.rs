@@ -41,6 +41,8 @@ pub(crate) struct Audit {
     /// Random, new at each start: neither the pace nor the order is that of other spokes.
     seed: String,
     turns: u64,
+    /// Of this turn, from 0 to 1; see [`fraction`].
+    fraction: f64,
     /// The last turn of the day's round.
     since: Timestamp,
     /// The object of the last turn.
@@ -60,6 +62,7 @@ impl Audit {
     /// From a spoke's start, with something random.
     pub fn new(seed: String, now: Timestamp) -> Self {
         Self {
+            fraction: fraction(&seed, 0),
             seed,
             turns: 0,
             since: now + REST,
@@ -73,18 +76,16 @@ impl Audit {
         }
     }
 
-    /// From 0 to 1, another one for each turn.
-    fn fraction(&self) -> f64 {
-        let digest = Digest::of(format!("audit {} {}", self.seed, self.turns).as_bytes());
-        let (bytes, _) = digest.as_bytes().split_at(4);
-        let number = bytes.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
-        f64::from(number) / f64::from(u32::MAX)
+    /// A turn was taken.
+    fn turned(&mut self, now: Timestamp) {
+        (self.since, self.turns) = (now, self.turns + 1);
+        self.fraction = fraction(&self.seed, self.turns);
     }
 
     /// When the next object of the round is due, of so many: on average a day's share of the period apart.
     fn turn_at(&self, objects: usize) -> Timestamp {
         let share = PERIOD.as_secs_f64() / objects.max(1) as f64;
-        let gap = SignedDuration::try_from_secs_f64(share * (0.5 + self.fraction())).unwrap_or(PERIOD);
+        let gap = SignedDuration::try_from_secs_f64(share * (0.5 + self.fraction)).unwrap_or(PERIOD);
         self.since + gap
     }
 
@@ -98,6 +99,14 @@ impl Audit {
     pub fn is_busy(&self) -> bool {
         !self.due.is_empty() || !self.open.is_empty()
     }
+}
+
+/// From 0 to 1, another one for each spoke and turn.
+fn fraction(seed: &str, turn: u64) -> f64 {
+    let digest = Digest::of(format!("audit {seed} {turn}").as_bytes());
+    let (bytes, _) = digest.as_bytes().split_at(4);
+    let number = bytes.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    f64::from(number) / f64::from(u32::MAX)
 }
 
 impl State {
@@ -162,14 +171,14 @@ impl State {
                 next.or_else(|| self.objects.first_key_value())
             }
             // Spokes that start often must not begin with the same objects each time.
-            None => self.objects.iter().nth((self.audit.fraction() * objects as f64) as usize % objects),
+            None => self.objects.iter().nth((self.audit.fraction * objects as f64) as usize % objects),
         };
         if let Some((key, _)) = next {
             let key = key.clone();
             self.audit.due.insert(key.clone());
             self.audit.cursor = Some(key);
         }
-        (self.audit.since, self.audit.turns) = (now, self.audit.turns + 1);
+        self.audit.turned(now);
         if now >= self.audit.version_at + VERSION_EVERY {
             self.audit.version_at = now;
             self.kinds.want();
@@ -317,7 +326,7 @@ mod tests {
             let gaps = (0..objects).map(|_| {
                 let at = audit.turn_at(objects);
                 let gap = at.duration_since(audit.since);
-                (audit.since, audit.turns) = (at, audit.turns + 1);
+                audit.turned(at);
                 gap
             });
             gaps.collect()

@@ -135,13 +135,7 @@ fn happen(world: &mut World, act: &Act, wanted: &mut Wanted) {
             world.api.unset(&key(*i), &["metadata", "labels", "rimward.dev/tenant"])
         }
         Act::Crash(seed) => {
-            let flying = std::mem::take(&mut world.work);
-            for (n, (_, work)) in flying.iter().enumerate() {
-                if seed >> (n % 8) & 1 == 1 {
-                    world.do_work(work);
-                }
-            }
-            world.restart();
+            world.crash(*seed);
         }
         Act::LoseBaselines => world.baselines.clear(),
         Act::Disconnect if world.connected => world.disconnect(),

@@ -93,13 +93,7 @@ fn happen(world: &mut World, act: &Act) {
             world.api.edit(&config_key("shop", NAMES[*i]), "kubectl-annotate", &[(&at, "false".into())]);
         }
         Act::Crash(seed) => {
-            let flying = std::mem::take(&mut world.work);
-            for (n, (_, work)) in flying.iter().enumerate() {
-                if seed >> (n % 8) & 1 == 1 {
-                    world.do_work(work);
-                }
-            }
-            world.restart();
+            world.crash(*seed);
             world.connect();
         }
         Act::Wait(millis) => {

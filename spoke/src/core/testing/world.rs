@@ -133,6 +133,16 @@ impl World {
         self.take(effects);
     }
 
+    /// A crash in the middle of everything: what was in flight was done or not, as the bits of `seed` say, and nobody was told.
+    pub fn crash(&mut self, seed: u8) {
+        for (n, (_, work)) in std::mem::take(&mut self.work).iter().enumerate() {
+            if seed >> (n % 8) & 1 == 1 {
+                self.do_work(work);
+            }
+        }
+        self.restart();
+    }
+
     pub fn connect(&mut self) {
         self.connected = true;
         self.send(Event::Connected);
