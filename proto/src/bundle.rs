@@ -104,12 +104,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str) -> IndexEntry {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".into(),
-            namespace: "a".into(),
-            name: name.into(),
-        };
+        let key = ObjectKey::new("", "ConfigMap", "a", name);
         IndexEntry { key, version: "v1".into(), sha256: Digest::of(name.as_bytes()), bytes: 10 }
     }
 

@@ -125,9 +125,15 @@ fn names(names: &mut Vec<String>) {
 }
 
 fn object_key(key: &mut ObjectKey) {
-    for part in [&mut key.group, &mut key.kind, &mut key.namespace, &mut key.name] {
+    let longest = |key: &KeyParts| [&key.group, &key.kind, &key.namespace, &key.name].map(String::len);
+    if longest(key).into_iter().all(|length| length <= WORD) {
+        return;
+    }
+    let mut parts = (**key).clone();
+    for part in [&mut parts.group, &mut parts.kind, &mut parts.namespace, &mut parts.name] {
         clip(part, WORD);
     }
+    *key = parts.into();
 }
 
 fn field(field: &mut FieldDrift) {

@@ -112,12 +112,7 @@ impl State {
 
     /// Keys of the ledger that would show in this watch.
     fn covered(&self, watch: &WatchSpec) -> Vec<ObjectKey> {
-        let from = ObjectKey {
-            group: watch.group.clone(),
-            kind: watch.kind.clone(),
-            namespace: watch.namespace.clone(),
-            name: String::new(),
-        };
+        let from = ObjectKey::new(&watch.group, &watch.kind, &watch.namespace, "");
         let range = self.ledger.entries.range(from..).take_while(|(key, _)| watch.covers(key));
         let theirs = range.filter(|(_, entry)| entry.service_account == watch.service_account);
         theirs.map(|(key, _)| key.clone()).collect()

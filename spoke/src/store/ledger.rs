@@ -208,7 +208,7 @@ mod tests {
             let uid = Digest::of(&i.to_be_bytes()).hex();
             let (group, kind) = (String::new(), "ConfigMap".to_owned());
             let key =
-                ObjectKey { group, kind, namespace: "shop".into(), name: format!("config-{}", &uid[32..]) };
+                ObjectKey::new(group, kind, "shop", format!("config-{}", &uid[32..]));
             let entry = LedgerEntry {
                 finished: None,
                 keep: false,
