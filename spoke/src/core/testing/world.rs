@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::api::{Api, Change};
 use super::fleet::Fleet;
 use crate::core::effect::WatchSpec;
-use crate::core::event::{Baseline, StoredPlan, StoredTrust, TenantReady};
+use crate::core::event::{Baseline, Following, StoredPlan, StoredTrust, TenantReady, Unlisted};
 use crate::core::health::explain::sum_up;
 use crate::core::{
     ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Observed, Outcome, Settings, Started,
@@ -28,6 +28,11 @@ pub enum Fault {
     Fails,
     /// It is done, and the answer says that it failed.
     AnswerLost,
+}
+
+/// The account may not list there.
+pub fn forbidden() -> Unlisted {
+    Unlisted { message: "forbidden".to_owned(), forbidden: true, retry_after: None }
 }
 
 /// Everything around one core.
@@ -65,7 +70,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let fleet = Fleet::new();
+        Self::following(Following::default())
+    }
+
+    /// With so many watches.
+    pub fn following(following: Following) -> Self {
+        let fleet = Fleet { following, ..Fleet::new() };
         let mut discovery = Discovery::default();
         for (group, kind, namespaced) in [
             ("", "ConfigMap", true),
@@ -195,13 +205,15 @@ impl World {
     /// A watch lists, or fails to.
     pub fn list(&mut self, spec: &WatchSpec) {
         if self.broken.contains(spec) {
-            let message = "forbidden".to_owned();
-            return self.events.push(Event::WatchFailed { watch: spec.clone(), message });
+            return self.events.push(Event::WatchFailed { watch: spec.clone(), why: forbidden() });
         }
-        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
-        let objects: Vec<Observed> =
-            covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect();
+        let objects = self.listing(spec);
         self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
+    }
+
+    fn listing(&self, spec: &WatchSpec) -> Vec<Observed> {
+        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
+        covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect()
     }
 
     /// Turns the server's changes into watch events.
@@ -287,6 +299,9 @@ impl World {
                 Work::Apply(_) | Work::Fold(_) => Outcome::Applied(Err(failed())),
                 Work::Delete(_) => Outcome::Deleted(Err(failed())),
                 Work::Explain(_) => Outcome::Explained(None),
+                Work::List(_) => {
+                    Outcome::Listed(Err(Unlisted { message: "reset".into(), ..Unlisted::default() }))
+                }
                 _ => Outcome::Written(Err("io".into())),
             },
         };
@@ -370,6 +385,11 @@ impl World {
             Work::Delete(delete) => {
                 self.check_counted();
                 Outcome::Deleted(self.api.delete(delete))
+            }
+            Work::List(spec) => {
+                count(&mut self.counts, "list", 1);
+                let broken = self.broken.contains(spec);
+                Outcome::Listed(if broken { Err(forbidden()) } else { Ok(self.listing(spec)) })
             }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
