@@ -6,8 +6,9 @@ use rimward_proto::Digest;
 use rimward_proto::report::{HoldReport, State as Status};
 use serde_json::json;
 
+use super::api::forbidden;
 use super::fleet::{App, app, config, config_key, key_of};
-use super::world::{Fault, World, forbidden};
+use super::world::{Fault, World};
 use crate::core::{Event, Work};
 
 fn web(names: std::ops::Range<usize>) -> App {

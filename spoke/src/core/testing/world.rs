@@ -10,14 +10,14 @@ use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Offer, SpokeMessage};
 use serde_json::Value;
 
-use super::api::{Api, Change};
+use super::api::{Api, Change, forbidden};
 use super::fleet::Fleet;
 use crate::core::effect::WatchSpec;
 use crate::core::event::{Baseline, Following, StoredPlan, StoredTrust, TenantReady, Unlisted};
 use crate::core::health::explain::sum_up;
 use crate::core::{
-    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Observed, Outcome, Settings, Started,
-    State, Work, decorate, step,
+    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Outcome, Settings, Started, State, Work,
+    decorate, step,
 };
 
 /// How a piece of work goes.
@@ -28,11 +28,6 @@ pub enum Fault {
     Fails,
     /// It is done, and the answer says that it failed.
     AnswerLost,
-}
-
-/// The account may not list there.
-pub fn forbidden() -> Unlisted {
-    Unlisted { message: "forbidden".to_owned(), forbidden: true, retry_after: None }
 }
 
 /// Everything around one core.
@@ -73,7 +68,6 @@ impl World {
         Self::following(Following::default())
     }
 
-    /// With so many watches.
     pub fn following(following: Following) -> Self {
         let fleet = Fleet { following, ..Fleet::new() };
         let mut discovery = Discovery::default();
@@ -207,13 +201,8 @@ impl World {
         if self.broken.contains(spec) {
             return self.events.push(Event::WatchFailed { watch: spec.clone(), why: forbidden() });
         }
-        let objects = self.listing(spec);
+        let objects = self.api.list(spec);
         self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
-    }
-
-    fn listing(&self, spec: &WatchSpec) -> Vec<Observed> {
-        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
-        covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect()
     }
 
     /// Turns the server's changes into watch events.
@@ -299,9 +288,7 @@ impl World {
                 Work::Apply(_) | Work::Fold(_) => Outcome::Applied(Err(failed())),
                 Work::Delete(_) => Outcome::Deleted(Err(failed())),
                 Work::Explain(_) => Outcome::Explained(None),
-                Work::List(_) => {
-                    Outcome::Listed(Err(Unlisted { message: "reset".into(), ..Unlisted::default() }))
-                }
+                Work::List(_) => Outcome::Listed(Err(Unlisted::default())),
                 _ => Outcome::Written(Err("io".into())),
             },
         };
@@ -388,8 +375,8 @@ impl World {
             }
             Work::List(spec) => {
                 count(&mut self.counts, "list", 1);
-                let broken = self.broken.contains(spec);
-                Outcome::Listed(if broken { Err(forbidden()) } else { Ok(self.listing(spec)) })
+                let may = !self.broken.contains(spec);
+                Outcome::Listed(may.then(|| self.api.list(spec)).ok_or_else(forbidden))
             }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
