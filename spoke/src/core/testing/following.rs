@@ -8,10 +8,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rimward_proto::plan::{Plan, PlanBundle};
-use rimward_proto::report::{DriftType, ListsReport};
+use rimward_proto::report::{DriftType, ListsReport, State as Status};
 use serde_json::{Value, json};
 
-use super::fleet::{App, app, config, config_key};
+use super::fleet::{App, app, config, config_key, key_of};
+use super::health::{available, deployment, state};
 use super::world::World;
 use crate::core::effect::WatchSpec;
 use crate::core::event::{Following, Unlisted};
@@ -227,6 +228,28 @@ fn few_at_once_however_many_there_are_and_the_interval_grows_with_them() {
     let each = (world.count("list") - made) as f64 / names.len() as f64;
     let due = 360.0 / seconds as f64;
     assert!((due..due * 1.3).contains(&each), "each place {each} times in six minutes, every {seconds} s");
+}
+
+#[test]
+fn of_new_places_those_come_first_whose_objects_change_by_themselves() {
+    let mut world = world(1);
+    publish(&mut world, &[app("shop/web", vec![config("shop", "a", "1"), deployment("1")])], |_| {});
+    let kinds: Vec<_> = world.watches.iter().map(|spec| spec.kind.as_str()).collect();
+    assert_eq!(kinds, ["Deployment"]);
+}
+
+#[test]
+fn a_place_where_something_is_not_healthy_is_listed_sooner() {
+    let mut world = world(0);
+    publish(&mut world, &[app("shop/web", vec![deployment("1")])], |_| {});
+    assert_eq!(state(&mut world, "shop/web").0, Status::Progressing);
+    world.pass(EVERY * 4);
+    world.api.set_status(&key_of(&deployment("1")), &available(1));
+    world.pass(EVERY / 4);
+    assert_eq!(state(&mut world, "shop/web").0, Status::Ready);
+    let made = world.count("list");
+    world.pass(EVERY * 4);
+    assert!((4..=6).contains(&(world.count("list") - made)), "and then as others");
 }
 
 /// The tenant's account is its own, and may have any right.
