@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use jiff::Timestamp;
 use rimward_proto::plan::Plan;
 use rimward_proto::report::{AppReport, DriftReport, EventReport, FieldDrift, ObjectReport, TakenReport};
-use rimward_proto::{AppId, ClusterName, ObjectKey};
+use rimward_proto::{AppId, ClusterName, KeyParts, ObjectKey};
 
 use super::world::{ClusterStatus, Event, RECENT, World};
 
@@ -93,7 +93,7 @@ pub fn apps(
 fn app(report: &mut AppReport) {
     clip(&mut report.reason, WORD);
     clip(&mut report.message, SENTENCE);
-    for ObjectReport { key, reason, message, managers, fields } in &mut report.exceptions {
+    for ObjectReport { key, reason, message, managers, fields, listed: _ } in &mut report.exceptions {
         object_key(key);
         clip(reason, WORD);
         clip(message, SENTENCE);

@@ -200,6 +200,7 @@ async fn the_newest_session_wins_and_a_report_is_acknowledged() {
         holds: vec![],
         drift: vec![],
         events: vec![],
+        lists: None,
     }))
     .await;
     let ack = new.next().await.unwrap();
@@ -237,8 +238,7 @@ pub fn ready() -> Report {
         exceptions: vec![],
         taken: vec![],
     };
-    let key =
-        ObjectKey::new("", "ConfigMap", "a", "x");
+    let key = ObjectKey::new("", "ConfigMap", "a", "x");
     let drift = DriftReport {
         id: "d".into(),
         app: id,
@@ -264,6 +264,7 @@ pub fn ready() -> Report {
         holds: vec![],
         drift: vec![drift],
         events: vec![],
+        lists: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rimward_proto::{Digest, ObjectKey};
 
-use super::effect::EffectId;
+use super::effect::{EffectId, WatchSpec};
 use super::lanes::Place;
 use super::tenants::TenantId;
 
@@ -67,6 +67,8 @@ pub enum Flight {
     Audit(ObjectKey),
     /// A question about one object's health.
     Explain(ObjectKey),
+    /// A look at a place that is not watched.
+    List(Box<WatchSpec>),
 }
 
 /// Everything in flight.
@@ -112,6 +114,11 @@ impl Writer {
     /// What is held now differs from what was written.
     pub fn change(&mut self) {
         self.wanted += 1;
+    }
+
+    /// Changes that are not durable yet.
+    pub fn behind(&self) -> u64 {
+        self.wanted - self.durable
     }
 
     /// True if the newest change is durable.

@@ -56,9 +56,8 @@ impl State {
         if active.bundles.values().any(|bundle| bundle.index.is_none()) {
             return by_app;
         }
-        for (key, entry) in &self.ledger.entries {
-            let unwanted = self.objects.get(key).is_some_and(|managed| managed.want.is_none());
-            if unwanted {
+        for (key, _) in self.objects.iter().filter(|(_, managed)| managed.want.is_none()) {
+            if let Some(entry) = self.ledger.entries.get(key) {
                 by_app.entry(entry.app.clone()).or_default().push(key.clone());
             }
         }

@@ -12,6 +12,7 @@ use rimward_proto::session::SpokeMessage;
 use rimward_proto::{AppId, ObjectKey};
 use serde::Serialize;
 
+use super::ascending::Ascending;
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
 use super::health::Standing;
@@ -107,13 +108,14 @@ impl State {
             holds: fitting(&self.outbox.holds, HOLDS_SHARE),
             drift,
             events,
+            lists: self.watches.lists.report().map(Box::new),
         };
         self.out.push(Effect::Send(SpokeMessage::Report(report)));
     }
 
     fn cleared_and_unaccounted(&self) -> (Vec<AppId>, Vec<AppId>) {
         let Some(active) = &self.active else { return (Vec::new(), Vec::new()) };
-        let ours: BTreeSet<&AppId> = self.ledger.entries.values().map(|entry| &entry.app).collect();
+        let ours = self.ledger.apps();
         let removed = active.plan.removed.iter().map(|removed| removed.id());
         let cleared = removed.filter(|app| !ours.contains(app)).collect();
         let unaccounted = ours.into_iter().filter(|app| active.is_unaccounted(app)).cloned().collect();
@@ -123,8 +125,8 @@ impl State {
     fn changed_apps(&mut self, full: bool, now: Timestamp) -> Vec<AppReport> {
         let dirty = std::mem::take(&mut self.outbox.dirty);
         let mut left = BTreeMap::<AppId, Vec<ObjectKey>>::new();
-        for (key, entry) in &self.ledger.entries {
-            if self.objects.get(key).is_some_and(|managed| managed.want.is_none()) {
+        for (key, _) in self.objects.iter().filter(|(_, managed)| managed.want.is_none()) {
+            if let Some(entry) = self.ledger.entries.get(key) {
                 left.entry(entry.app.clone()).or_default().push(key.clone());
             }
         }
@@ -162,12 +164,19 @@ impl State {
         let entries =
             bundle.and_then(|bundle| bundle.index.as_ref()).map(|index| index.entries()).unwrap_or_default();
         if let Some(bundle) = bundle {
+            let mut objects = Ascending::new(&self.objects);
             for entry in entries {
-                tally.add(&entry.key, self.wanted_verdict(active, bundle, &entry.key, now));
+                let managed = objects.get(&entry.key).map(|(_, managed)| managed);
+                tally.add(&entry.key, self.wanted_verdict(active, bundle, &entry.key, managed, now));
             }
         }
         let ready = tally.ready;
         left.iter().for_each(|key| tally.add(key, self.unwanted_verdict(key)));
+        for object in &mut tally.exceptions {
+            let entry = self.ledger.entries.get(&object.key);
+            object.listed =
+                entry.and_then(|entry| self.watches.lists.of(&entry.service_account, &object.key));
+        }
         let hold = self.outbox.holds.iter().find(|hold| hold.id == *app);
         let (state, reason, message) = tally.state(bundle, active, app, hold);
         Some(AppReport {
@@ -185,8 +194,9 @@ impl State {
 
     /// The objects among these that were there before and were taken over.
     fn taken_over(&self, entries: &[IndexEntry]) -> Vec<TakenReport> {
+        let mut ledger = Ascending::new(&self.ledger.entries);
         let taken = entries.iter().filter_map(|entry| {
-            let managers = &self.ledger.entries.get(&entry.key)?.taken_from;
+            let managers = &ledger.get(&entry.key)?.1.taken_from;
             let theirs = !managers.is_empty();
             theirs.then(|| TakenReport { key: entry.key.clone(), managers: managers.clone() })
         });
@@ -198,6 +208,7 @@ impl State {
         active: &Active,
         bundle: &ActiveBundle,
         key: &ObjectKey,
+        managed: Option<&Managed>,
         now: Timestamp,
     ) -> Verdict {
         let clash =
@@ -206,7 +217,7 @@ impl State {
             return verdict(Grade::Failed, "Conflict", &format!("{other} wants it too"));
         }
         let progressing = || verdict(Grade::Progressing, "Progressing", "not applied yet");
-        let Some(managed) = self.objects.get(key) else { return progressing() };
+        let Some(managed) = managed else { return progressing() };
         if let Some(problem) = &managed.problem {
             let grade = match problem.reason {
                 "Unknown" | DEPENDS_ON => Grade::Unknown,
@@ -233,7 +244,7 @@ impl State {
         key: &ObjectKey,
         now: Timestamp,
     ) -> bool {
-        self.wanted_verdict(active, bundle, key, now).grade == Grade::Ready
+        self.wanted_verdict(active, bundle, key, self.objects.get(key), now).grade == Grade::Ready
     }
 
     fn health_verdict(&self, managed: &Managed, now: Timestamp) -> Verdict {
@@ -286,6 +297,7 @@ impl Tally {
                 message: message.clone(),
                 managers,
                 fields,
+                listed: None,
             });
         }
         let rank = apply_rank(key);

@@ -2,6 +2,8 @@
 //! known now, say that the plan is applied, forget content nobody needs. And
 //! the dispatch of what completes.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use rimward_proto::session::AckKind;
 
@@ -11,8 +13,12 @@ use super::flight::Flight;
 use super::managed::{Managed, Prune, Task};
 use super::state::State;
 
-/// Baselines go to disk at the end of a plan, and else at most this often: losing them costs reads, not correctness.
+/// Baselines go to disk at the end of a plan that changed many, and else at most this often: losing them costs reads, not
+/// correctness.
 const BASELINES_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Many are one in this number: a small plan must not cost writing down all that it left alone.
+const BASELINES_SHARE: u64 = 16;
 
 /// The shortest sleep asked for, so that a mistake in a timer costs ten wake-ups a second, not a core.
 const LEAST_WAIT: SignedDuration = SignedDuration::from_millis(100);
@@ -42,7 +48,7 @@ impl State {
         }
         if std::mem::take(&mut self.watches.shrunk) {
             self.watches.stale = true;
-            self.advance_watches();
+            self.advance_watches(now);
         }
         self.finish_plan(now);
         false
@@ -67,7 +73,8 @@ impl State {
             self.start_work(Flight::Ledger, Work::WriteLedger(ledger));
         }
         let first = self.active.as_ref().is_some_and(|active| !active.applied);
-        let time = first || now >= self.baselines_at + BASELINES_EVERY;
+        let many = self.baselines.behind() * BASELINES_SHARE >= self.objects.len() as u64;
+        let time = (first && many) || now >= self.baselines_at + BASELINES_EVERY;
         if self.is_quiet() && self.active.is_some() && time && self.baselines.is_due(now) {
             self.baselines.start();
             self.baselines_at = now;
@@ -127,7 +134,7 @@ impl State {
                 self.noted(Flight::Ledger, result, now);
                 self.settle = true;
                 if behind {
-                    self.touch_all(now);
+                    self.touch_restless(&BTreeSet::new(), now);
                 }
             }
             (Flight::Content(digests), Outcome::Written(result)) => self.content_stored(&digests, &result),
@@ -141,6 +148,7 @@ impl State {
                 self.object_done(&key, outcome, now);
             }
             (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
+            (Flight::List(place), Outcome::Listed(result)) => self.listed(&place, result, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
@@ -185,6 +193,7 @@ impl State {
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
             self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
             self.audit.wake(self.objects.len()),
+            self.watches.lists.wake().map(|at| at.max(self.paused_until.unwrap_or(at))),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),

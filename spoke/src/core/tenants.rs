@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rimward_proto::bundle::IndexEntry;
 use rimward_proto::{ObjectKey, TenantName};
 
 use super::effect::{TenantSetup, Work};
@@ -108,6 +109,18 @@ impl Tenants {
         grounds.peek().is_none() || grounds.any(|(_, ground)| ground.ready.is_some())
     }
 
+    /// True while more is made of the ground of an account that nothing is known against: it asks nothing new until then.
+    pub fn is_being_made(&self, service_account: &str) -> bool {
+        let mut grounds = self.0.iter().filter(|((_, account), _)| account == service_account);
+        grounds.any(|(_, ground)| ground.ready.is_none() && ground.problem.is_none())
+    }
+
+    /// True of an account that somebody else gives its rights: it may have more than RoleBindings.
+    pub fn manages_itself(&self, service_account: &str) -> bool {
+        let mut grounds = self.0.iter().filter(|((_, account), _)| account == service_account).peekable();
+        grounds.peek().is_some() && grounds.all(|(_, ground)| ground.setup.role.is_none())
+    }
+
     pub fn wake(&self) -> Option<Timestamp> {
         self.0.values().filter(|ground| ground.wanted).filter_map(|ground| ground.retry.wake()).min()
     }
@@ -141,6 +154,10 @@ impl Tenants {
     }
 }
 
+fn same_namespace(a: &IndexEntry, b: &IndexEntry) -> bool {
+    a.key.namespace == b.key.namespace
+}
+
 fn id_of(bundle: &ActiveBundle) -> TenantId {
     (bundle.plan.tenant.clone(), bundle.plan.service_account.clone())
 }
@@ -161,10 +178,11 @@ impl State {
             let ceiling = &self.settings.namespaces;
             let inside = bundle.plan.namespaces.iter().filter(|name| glob::covers(ceiling, name));
             setup.create.extend(inside.filter(|name| !name.contains('*')).cloned());
-            let used =
-                bundle.index.iter().flat_map(|index| index.entries()).map(|entry| &entry.key.namespace);
-            let matched =
-                used.filter(|name| !name.is_empty() && glob::any_matches(&bundle.plan.namespaces, name));
+            let entries = bundle.index.iter().flat_map(|index| index.entries().chunk_by(same_namespace));
+            let used: BTreeSet<&String> = entries.map(|entries| &entries[0].key.namespace).collect();
+            let matched = used
+                .into_iter()
+                .filter(|name| !name.is_empty() && glob::any_matches(&bundle.plan.namespaces, name));
             setup.used.extend(matched.filter(|name| glob::any_matches(ceiling, name)).cloned());
         }
         for setup in setups.values_mut() {
