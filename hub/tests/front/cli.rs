@@ -6,7 +6,7 @@ use std::io::BufRead;
 use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
 use rimward_hub::core::world::{Task, World};
-use rimward_proto::report::{ListsReport, State};
+use rimward_proto::report::{AppReport, Listed, ListsReport, ObjectReport, State};
 use serde_json::{Value, json};
 
 use crate::api::timeless;
@@ -195,6 +195,11 @@ async fn drift_says_where_it_shows_late() {
     let at: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let lists = ListsReport { places: 88, interval_seconds: 60, as_of: Some(at) };
     world.clusters.get_mut(&cluster("eu-1")).unwrap().lists = Some(lists);
+    let unknown = ObjectReport {
+        listed: Some(Listed { interval_seconds: 60, as_of: Some(at) }),
+        ..problem("ConfigMap", "far", "Unknown", "its watch fails")
+    };
+    say(&mut world, "eu-1", AppReport { exceptions: vec![unknown], ..report(State::Waiting, "Unknown", "") });
     let hub = LiveHub::start(world);
     let ran = hub.run(&["get", "drift"]).await;
     assert_eq!(
@@ -213,5 +218,7 @@ async fn drift_says_where_it_shows_late() {
     let ran = hub.run(&["get", "clusters", "-o", "json"]).await;
     let list: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(list["items"][0]["lists"]["intervalSeconds"], 60);
+    let ran = hub.run(&["describe", "cluster/eu-1"]).await;
+    assert!(ran.out.contains("\n    looked at every 60 s, last at 2026-11-23T12:00:00Z\n"), "{}", ran.out);
     assert!(list["items"][1]["lists"].is_null());
 }
