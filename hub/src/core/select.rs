@@ -32,6 +32,11 @@ impl ClusterSet {
         self.words[position / 64] |= 1 << (position % 64);
     }
 
+    /// Takes the cluster at `position` out.
+    pub fn remove_one(&mut self, position: usize) {
+        self.words[position / 64] &= !(1 << (position % 64));
+    }
+
     fn keep(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
     }
@@ -155,6 +160,11 @@ impl ClusterIndex {
             Operator::Exists => picked.keep(&self.with(key, None)),
             Operator::DoesNotExist => picked.remove(&self.with(key, None)),
         }
+    }
+
+    /// The values that a label has, each with the clusters that have it.
+    pub fn values(&self, key: &str) -> impl Iterator<Item = (&str, &ClusterSet)> {
+        self.labels.get(key).into_iter().flatten().map(|(value, clusters)| (value.as_str(), clusters))
     }
 
     /// Clusters that have the label with one of the values, or with any.

@@ -186,6 +186,7 @@ fn policy() -> Policy {
             takeover: Ceiling { allowed: vec![Takeover::Refuse], at: at("fleet.yaml", 10) },
             deletion: DeletionPolicy::default(),
         },
+        quota: None,
         at: at("fleet.yaml", 10),
     };
     Policy {
@@ -203,6 +204,7 @@ fn policy() -> Policy {
             .map(|(n, e)| (cluster(n), cluster_document(n, e)))
             .into(),
         tenants: BTreeMap::from([(tenant.name.clone(), tenant)]),
+        guardrails: BTreeMap::new(),
     }
 }
 

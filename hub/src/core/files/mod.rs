@@ -5,8 +5,8 @@
 mod app;
 mod apps;
 mod check;
-mod expression;
 mod fleet;
+mod guardrail;
 mod kinds;
 mod load;
 mod options;

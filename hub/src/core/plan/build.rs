@@ -24,6 +24,19 @@ pub(super) struct Build<'a> {
     pub standings: &'a BTreeMap<AppId, Standing>,
     /// Approved removals of unaccounted Apps.
     pub unaccounted: &'a BTreeMap<AppId, ClusterSet>,
+    /// Where wanted Apps stay as they are.
+    pub stays: BTreeMap<&'a AppId, &'a ClusterSet>,
+}
+
+/// The clusters on which wanted Apps stay as they are.
+pub(super) fn stays(standings: &BTreeMap<AppId, Standing>) -> BTreeMap<&AppId, &ClusterSet> {
+    let mut stays = BTreeMap::new();
+    for (id, standing) in standings {
+        if let Standing::Wanted(wanted) = standing {
+            stays.extend(wanted.stays.as_ref().map(|stays| (id, &stays.clusters)));
+        }
+    }
+    stays
 }
 
 /// A wanted App, and the first entry in force that says the same, whose commit it shares.
@@ -36,6 +49,8 @@ struct Recipe {
     wanted: Vec<usize>,
     cleared: Vec<AppId>,
     unaccounted: Vec<AppId>,
+    /// Wanted elsewhere, and here as it is.
+    stays: Vec<AppId>,
 }
 
 impl Build<'_> {
@@ -85,7 +100,9 @@ impl Build<'_> {
         };
         let unaccounted = self.unaccounted.iter().filter(|(_, clusters)| clusters.contains(position));
         let unaccounted = unaccounted.map(|(id, _)| id.clone()).collect();
-        Recipe { group, wanted, cleared, unaccounted }
+        let stays = self.stays.iter().filter(|(_, clusters)| clusters.contains(position));
+        let stays = stays.map(|(id, _)| (*id).clone()).collect();
+        Recipe { group, wanted, cleared, unaccounted, stays }
     }
 
     fn build(
@@ -134,6 +151,9 @@ impl Build<'_> {
                 continue;
             }
             match self.standings.get(&id) {
+                Some(Standing::Wanted(_)) if recipe.stays.contains(&id) => {
+                    bundles.insert(id, entry.clone());
+                }
                 Some(Standing::Wanted(wanted)) => {
                     let commit = wanted.entry.commit.clone();
                     removed.insert(id, self.tombstone(entry, commit));

@@ -8,6 +8,7 @@ use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::Plan;
 use rimward_proto::{AppId, ClusterName, Digest, ObjectKey, TenantName};
 
+use super::rails::Rails;
 use crate::core::files::{AppsLoad, load_apps_indexed};
 use crate::core::guardrails;
 use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree, Tenant};
@@ -26,6 +27,8 @@ pub struct RenderCache {
     sources: BTreeMap<SourceId, Source>,
     apps: BTreeMap<AppId, Remembered>,
     keys: BTreeMap<Digest, Arc<[ObjectKey]>>,
+    /// What guardrails said.
+    pub(super) rails: Rails,
     /// By address, which stands for the plan as long as the plan is kept here.
     plans: BTreeMap<usize, (Arc<Plan>, Digest)>,
 }
@@ -39,8 +42,10 @@ pub struct Counts {
     pub files: u64,
     /// Apps put together from their files.
     pub apps: u64,
-    /// Apps checked against their guardrails.
+    /// Apps checked against their tenant's scope.
     pub checks: u64,
+    /// Guardrails asked about Apps.
+    pub rules: u64,
 }
 
 /// What of the policy App files are read against.
@@ -73,7 +78,7 @@ struct Remembered {
 impl RenderCache {
     /// What plannings have cost so far.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { rules: self.rails.asked, ..self.counts }
     }
 
     /// Begins a planning: the index of the fleet's clusters.

@@ -101,7 +101,11 @@ impl Depends<'_> {
         let mut graph = Graph::new();
         for (id, standing) in standings {
             let on: BTreeSet<AppId> = match standing {
-                Standing::Wanted(wanted) => wanted.entry.depends_on.iter().cloned().collect(),
+                Standing::Wanted(wanted) => {
+                    let staying = self.before.entries(id).filter(|(_, on)| wanted.staying(on).is_some());
+                    let staying = staying.flat_map(|(entry, _)| &entry.depends_on);
+                    wanted.entry.depends_on.iter().chain(staying).cloned().collect()
+                }
                 Standing::Kept(_) => {
                     self.before.entries(id).flat_map(|(entry, _)| entry.depends_on.iter().cloned()).collect()
                 }
@@ -167,7 +171,13 @@ impl Depends<'_> {
         index: &ClusterIndex,
     ) -> ClusterSet {
         match standings.get(id) {
-            Some(Standing::Wanted(wanted)) => wanted.clusters.clone(),
+            Some(Standing::Wanted(wanted)) => match wanted.staying(&self.before.holders(id, index)) {
+                Some(mut clusters) => {
+                    clusters.add(&wanted.clusters);
+                    clusters
+                }
+                None => wanted.clusters.clone(),
+            },
             Some(Standing::Kept(_)) => self.before.holders(id, index),
             Some(Standing::Removed { .. }) | None => index.none(),
         }

@@ -33,7 +33,7 @@ struct Asking<'a> {
     source: &'a SourceId,
     root: &'a str,
     /// The clusters it asks for; none if that is not known.
-    clusters: Option<&'a ClusterSet>,
+    clusters: Option<ClusterSet>,
     names: Arc<Names>,
     why: Note,
 }
@@ -77,7 +77,7 @@ impl Handover<'_> {
         notes: &mut Vec<(SourceId, Note)>,
     ) -> bool {
         let asked = |(id, standing): (&AppId, &Standing)| {
-            matches!(standing, Standing::Kept(_)) && self.sources.good.contains_key(id)
+            standing.stays().is_some() && self.sources.good.contains_key(id)
         };
         if self.sources.wrong.is_empty() && !standings.iter().any(asked) {
             return false;
@@ -120,7 +120,7 @@ impl Handover<'_> {
                 lost.push((all(), clusters));
                 continue;
             };
-            let left = clusters.clone().minus(&wanted.clusters);
+            let left = clusters.clone().minus(&wanted.not_left());
             if !left.is_empty() {
                 lost.push((all(), left));
             }
@@ -145,15 +145,22 @@ impl Handover<'_> {
     ) -> Vec<Asking<'s>> {
         let mut asking = Vec::new();
         for (id, (app, clusters)) in &self.sources.good {
-            let Some(Standing::Kept(why)) = standings.get(id).filter(|_| tenants.contains(&id.tenant)) else {
+            let standing = standings.get(id).filter(|_| tenants.contains(&id.tenant));
+            let Some((standing, why)) = standing.and_then(|standing| Some((standing, standing.stays()?)))
+            else {
                 continue;
+            };
+            // Where it is not held back, it has what it asks for.
+            let clusters = match standing {
+                Standing::Wanted(wanted) => wanted.stays.as_ref().map_or(clusters, |stays| &stays.clusters),
+                _ => clusters,
             };
             asking.push(Asking {
                 name: id.to_string(),
                 id: Some(id.clone()),
                 source: &app.source,
                 root: &app.root,
-                clusters: Some(clusters),
+                clusters: Some(clusters.clone()),
                 names: cache.names(&app.source, Part::of(app), app.namespace.as_deref()),
                 why: why.clone(),
             });
@@ -189,7 +196,8 @@ impl Handover<'_> {
             tenant && !asking.id.as_ref().is_some_and(own)
         };
         for asking in asking.iter().filter(other) {
-            let there = |set: &ClusterSet| asking.clusters.is_none_or(|clusters| clusters.meets(set));
+            let there =
+                |set: &ClusterSet| asking.clusters.as_ref().is_none_or(|clusters| clusters.meets(set));
             let mut what = None;
             for (keys, _) in lost.iter().filter(|(_, set)| there(set)) {
                 let named = keys.as_ref().map(|keys| keys.iter().find(|key| asking.names.has(key)));

@@ -190,7 +190,7 @@ impl Removal<'_> {
                 continue;
             };
             // To be nowhere any more is held as such.
-            let left = self.before.holders(id, self.index).minus(&wanted.clusters);
+            let left = self.before.holders(id, self.index).minus(&wanted.not_left());
             if left.is_empty() || wanted.clusters.is_empty() {
                 continue;
             }

@@ -11,6 +11,8 @@ mod entry;
 mod handover;
 mod holds;
 mod owners;
+mod quota;
+mod rails;
 mod renames;
 mod standing;
 
@@ -105,6 +107,7 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     let mut notes = Vec::new();
     let sources = Sources::read(inputs, &index, cache, &mut notes);
     let mut standings = render_all(inputs, &sources, cache, &mut notes);
+    rails::settle(inputs, (&index, &before, &sources), &mut standings, cache, &mut notes);
     let handover = Handover { inputs, before: &before, sources: &sources };
     handover.below(&mut standings, cache, &mut notes);
     let renames = Renames { sources: &sources };
@@ -120,8 +123,9 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
         let renamed = renames.settle(&before, &mut standings, &mut notes);
         let waits = depends.settle(&mut standings, &mut notes);
         let owned = owners::settle(inputs, &before, &sources, &mut standings, cache, &mut notes);
+        let full = quota::settle(inputs, (&index, &before, &sources), &mut standings, &mut notes);
         // The last, because it goes by who is kept for a reason of its own.
-        let turned = renamed || waits || owned;
+        let turned = renamed || waits || owned || full;
         if !turned && !handover.settle(&mut standings, cache, &mut notes) {
             break;
         }
@@ -129,14 +133,14 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     depends.elsewhere(&standings, &index, &mut notes);
     let (more, unaccounted) = removal.unaccounted(&standings);
     holds.extend(more);
-    let build =
-        Build { inputs, index: &index, before: &before, standings: &standings, unaccounted: &unaccounted };
+    let (standings, stays) = (&standings, build::stays(&standings));
+    let build = Build { inputs, index: &index, before: &before, standings, unaccounted: &unaccounted, stays };
     let plans = build.plans(&mut notes);
     frozen_notes(&before, &mut notes);
 
     let (bundles, in_plans) = bundles_of(&plans);
-    let content = content(&standings, &before, &bundles, cache);
-    let apps = decisions(inputs, &index, &before, &sources, &standings, cache, &mut notes);
+    let content = content(standings, &before, &bundles, cache);
+    let apps = decisions(inputs, &index, &before, &sources, standings, cache, &mut notes);
     cache.end(&sources.good.keys().cloned().collect(), &bundles);
     PlanOutput {
         plans,
@@ -210,9 +214,8 @@ fn decisions(
     let mut decisions = BTreeMap::new();
     for (id, standing) in standings {
         let blocked = match standing {
-            Standing::Wanted(_) => None,
-            Standing::Kept(note) => Some(note.clone()),
             Standing::Removed { .. } => continue,
+            standing => standing.stays().cloned(),
         };
         let bundle = sources.good.get(id).and_then(|_| cache.bundle(id));
         let (source, path, clusters) = match (sources.good.get(id), sources.stuck.get(id)) {

@@ -71,6 +71,10 @@ fn in_force(
                 let keys = cache.keys(&wanted.entry.digest, inputs.indexes);
                 let clusters = wanted.clusters.clone();
                 all.extend(keys.map(|keys| InForce { app: app.clone(), clusters, keys }));
+                for (entry, on) in before.entries(app) {
+                    let staying = wanted.staying(on).zip(cache.keys(&entry.digest, inputs.indexes));
+                    all.extend(staying.map(|(clusters, keys)| InForce { app: app.clone(), clusters, keys }));
+                }
             }
             Standing::Kept(_) => {
                 let mut forms: BTreeMap<Digest, ClusterSet> = BTreeMap::new();

@@ -95,7 +95,7 @@ impl Renames<'_> {
         notes: &mut Vec<(SourceId, Note)>,
     ) -> bool {
         let mut taken = Vec::new();
-        for (id, _) in standings.iter().filter(|(_, standing)| matches!(standing, Standing::Kept(_))) {
+        for (id, _) in standings.iter().filter(|(_, standing)| standing.stays().is_some()) {
             for (entry, _) in before.entries(id) {
                 let names = entry.formerly.iter();
                 taken.extend(

@@ -37,6 +37,57 @@ pub(super) struct Wanted {
     pub entry: PlanBundle,
     pub rendered: Arc<Rendered>,
     pub clusters: ClusterSet,
+    /// Where it would go too, and stays as it is instead; none of `clusters`.
+    pub stays: Option<Stays>,
+}
+
+/// Clusters on which an App stays as it is.
+pub(super) struct Stays {
+    pub clusters: ClusterSet,
+    /// Why, for the first of them.
+    pub why: Note,
+}
+
+impl Standing {
+    /// Keeps a wanted App as it is on some of its clusters: on `whole`, or if no other is left, everywhere.
+    pub fn stay(&mut self, on: &ClusterSet, why: &Note, whole: bool) {
+        let Standing::Wanted(wanted) = self else { return };
+        let left = wanted.clusters.clone().minus(on);
+        if whole || left.is_empty() {
+            let why = wanted.stays.take().map_or_else(|| why.clone(), |stays| stays.why);
+            *self = Standing::Kept(why);
+            return;
+        }
+        let on = std::mem::replace(&mut wanted.clusters, left).and(on);
+        match &mut wanted.stays {
+            Some(stays) => stays.clusters.add(&on),
+            None => wanted.stays = Some(Stays { clusters: on, why: why.clone() }),
+        }
+    }
+
+    /// Why an App, or its newest form on some cluster, stays as it is.
+    pub fn stays(&self) -> Option<&Note> {
+        match self {
+            Standing::Wanted(wanted) => wanted.stays.as_ref().map(|stays| &stays.why),
+            Standing::Kept(why) => Some(why),
+            Standing::Removed { .. } => None,
+        }
+    }
+}
+
+impl Wanted {
+    /// Of these clusters, those that it does not leave: it goes there, or stays as it is.
+    pub fn not_left(&self) -> ClusterSet {
+        let mut set = self.clusters.clone();
+        self.stays.iter().for_each(|stays| set.add(&stays.clusters));
+        set
+    }
+
+    /// Of these clusters, those on which it stays as it is.
+    pub fn staying(&self, on: &ClusterSet) -> Option<ClusterSet> {
+        let stays = self.stays.as_ref()?.clusters.clone().and(on);
+        (!stays.is_empty()).then_some(stays)
+    }
 }
 
 /// Everything the sources say about Apps.
@@ -187,6 +238,7 @@ pub(super) fn render_all(
                     entry,
                     rendered: rendered.clone(),
                     clusters: clusters.clone(),
+                    stays: None,
                 }))
             }
             (None, None) => unreachable!("a render without an error has a bundle"),
