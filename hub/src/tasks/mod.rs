@@ -11,6 +11,7 @@ mod plan;
 mod publish;
 mod slots;
 mod turns;
+mod vet;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -17,6 +17,7 @@ use super::{Request, TaskError, collect, heal, lock, publish};
 use crate::core::plan::{PlanInputs, RenderCache, plan};
 use crate::core::world::{ClusterStatus, Task, World};
 use crate::handle::ActionError;
+use crate::sign::scope::Inspector;
 use crate::source::Mirrors;
 use crate::state::{State, causes};
 use crate::store::records::Approval;
@@ -42,6 +43,8 @@ pub struct Planner {
     pub(super) loaded: Arc<Mutex<Loaded>>,
     pub(super) memory: Memory,
     pub(super) cache: RenderCache,
+    /// What was found right to be signed.
+    pub(super) inspector: Inspector,
     /// Content known to be on disk, so that it is not looked for again.
     pub(super) stored: HashSet<Digest>,
 }
@@ -56,7 +59,8 @@ struct Said {
 impl Planner {
     /// A planner that goes on from `memory`.
     pub fn new(state: Arc<State>, mirrors: Arc<Mirrors>, loaded: Arc<Mutex<Loaded>>, memory: Memory) -> Self {
-        Self { state, mirrors, loaded, memory, cache: RenderCache::default(), stored: HashSet::new() }
+        let (cache, inspector) = (RenderCache::default(), Inspector::default());
+        Self { state, mirrors, loaded, memory, cache, inspector, stored: HashSet::new() }
     }
 
     /// Runs until `stop`.
