@@ -3,6 +3,7 @@
 
 mod enrolment;
 mod flow;
+mod rails;
 mod session;
 mod sources;
 mod support;
