@@ -14,6 +14,22 @@ pub fn guardrail(name: &str, scope: &str, cel: &str, action: &str) -> String {
     )
 }
 
+/// Guardrails that deny some things in some places; the first denies nothing.
+pub const RAILS: usize = 6;
+
+/// One of [`RAILS`], for histories in which they come and go.
+pub fn some_rail(number: usize) -> String {
+    let cel = [
+        "true",
+        "app.name != 'web' || cluster.name != 'eu-1'",
+        "object.data.value != '2' || cluster.labels.region == 'us'",
+        "cluster.name != 'us-1'",
+        "!object.metadata.name.endsWith('1')",
+        "app.name in ['web', 'db'] || cluster.labels.region == 'eu'",
+    ];
+    guardrail("some", "tenants: {}", cel[number], "deny")
+}
+
 fn with(text: &str) -> (World, Step) {
     let mut world = World::started();
     world.fleet("rails.yaml", text);

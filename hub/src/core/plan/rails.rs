@@ -24,6 +24,8 @@ use crate::render::plain::Rendered;
 #[derive(Debug, Default)]
 pub(super) struct Rails {
     index: Option<Arc<ClusterIndex>>,
+    /// Counts changes of guardrails and clusters.
+    generation: u64,
     known: BTreeMap<String, Known>,
     apps: BTreeMap<AppId, Vec<Memo>>,
     /// Verdicts found so far.
@@ -44,10 +46,13 @@ struct Memo {
     namespaces: Vec<String>,
     /// By guardrail and class.
     verdicts: BTreeMap<(String, String), (Arc<Guardrail>, Arc<Verdict>)>,
+    /// What it came to, and with which guardrails and on which clusters.
+    checked: Option<(u64, ClusterSet, Checked)>,
     used: bool,
 }
 
 /// What guardrails say of one form of an App.
+#[derive(Debug, Clone)]
 pub(super) struct Checked {
     /// Where it must not go.
     pub denied: ClusterSet,
@@ -74,7 +79,7 @@ pub(super) fn settle(
 ) {
     cache.rails.begin(inputs.policy, index);
     if inputs.policy.guardrails.is_empty() {
-        return;
+        return cache.rails.end();
     }
     for (id, standing) in standings.iter_mut() {
         let (Standing::Wanted(wanted), Some((app, _))) = (&*standing, sources.good.get(id)) else { continue };
@@ -94,18 +99,23 @@ pub(super) fn settle(
 impl Rails {
     fn begin(&mut self, policy: &Policy, index: &Arc<ClusterIndex>) {
         self.apps.values_mut().flatten().for_each(|memo| memo.used = false);
+        let before = self.known.len();
         if self.index.as_ref().is_none_or(|known| !Arc::ptr_eq(known, index)) {
             self.known.clear();
             self.index = Some(index.clone());
         }
         self.known.retain(|name, known| policy.guardrails.get(name) == Some(&*known.guardrail));
+        let new: Vec<_> =
+            policy.guardrails.iter().filter(|(name, _)| !self.known.contains_key(*name)).collect();
+        if before == self.known.len() && new.is_empty() {
+            return;
+        }
+        self.generation += 1;
         let clusters: Vec<&Cluster> = policy.clusters.values().collect();
-        for (name, guardrail) in &policy.guardrails {
-            if !self.known.contains_key(name) {
-                let classes = Classes::new(guardrail, index, &clusters);
-                let guardrail = Arc::new(guardrail.clone());
-                self.known.insert(name.clone(), Known { guardrail, classes });
-            }
+        for (name, guardrail) in new {
+            let classes = Classes::new(guardrail, index, &clusters);
+            let guardrail = Arc::new(guardrail.clone());
+            self.known.insert(name.clone(), Known { guardrail, classes });
         }
     }
 
@@ -117,6 +127,14 @@ impl Rails {
     /// What the guardrails say of a form of an App.
     fn check(&mut self, form: Form<'_>, index: &ClusterIndex) -> Checked {
         let mut memo = self.memo(form);
+        memo.used = true;
+        if let Some((generation, clusters, checked)) = &memo.checked
+            && (*generation, clusters) == (self.generation, form.clusters)
+        {
+            let checked = checked.clone();
+            self.apps.entry(form.app.id.clone()).or_default().push(memo);
+            return checked;
+        }
         let about = |known: &&Known| {
             let tenants = known.guardrail.tenants.as_ref();
             tenants.is_none_or(|tenants| tenants.contains(&form.tenant.name))
@@ -150,10 +168,10 @@ impl Rails {
             told(known, &memo, form.clusters, index, &mut checked.denied, &mut notes);
         }
         checked.notes = notes.into_vec();
-        memo.used = true;
-        self.apps.entry(form.app.id.clone()).or_default().push(memo);
         // An error first: it is why the App stays.
         checked.notes.sort_by_key(|note| note.severity);
+        memo.checked = Some((self.generation, form.clusters.clone(), checked.clone()));
+        self.apps.entry(form.app.id.clone()).or_default().push(memo);
         checked
     }
 
@@ -174,6 +192,7 @@ impl Rails {
             app: form.app.clone(),
             namespaces: form.tenant.namespaces.clone(),
             verdicts: BTreeMap::new(),
+            checked: None,
             used: true,
         })
     }
