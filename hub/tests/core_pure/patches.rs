@@ -242,7 +242,7 @@ fn each_mistake_in_patches_is_named_where_it_is() {
         ),
         (
             "patches: [{TARGET, patch: \"[]\", options: {allowNameChange: true}}]",
-            "RW3006 web/rimward.yaml:7:49 a patch: `options` is not built yet".into(),
+            "RW3006 web/rimward.yaml:7:48 a patch: `options` is not built yet".into(),
         ),
         (
             "patches: [{TARGET, patch: \"{a: [\"}]",

@@ -82,7 +82,7 @@ spec:
       - name: main
         image: app:${num}
         args: [\"${text}\", \"--n=${num}\", \"--on=${flag}\"]
-        env: [{name: N, value: \"${num}\"}, {name: ON, value: \"${flag}\"}]
+        env: [{name: NUM, value: \"${num}\"}, {name: FLAG, value: \"${flag}\"}]
         ports: [{containerPort: \"${num}\"}]
 ";
     let lines = "  variables: {num: 3, flag: true, text: \"3\", whole: -7}\n";
@@ -100,7 +100,7 @@ spec:
     let container = &pod["containers"][0];
     assert_eq!(container["image"], "app:3");
     assert_eq!(container["args"], json!(["3", "--n=3", "--on=true"]));
-    assert_eq!(container["env"], json!([{"name": "N", "value": "3"}, {"name": "ON", "value": "true"}]));
+    assert_eq!(container["env"], json!([{"name": "NUM", "value": "3"}, {"name": "FLAG", "value": "true"}]));
     assert_eq!(container["ports"][0]["containerPort"], 3);
 }
 
