@@ -74,7 +74,16 @@ struct Remembered {
     parsed: Parsed,
     rendered: Option<(CrdScopes, Arc<Rendered>)>,
     shapes: Shapes,
-    resolved: Option<(Arc<ClusterIndex>, ClusterSet, Tenant, Result<Arc<Resolved>, Note>)>,
+    resolved: Option<Settled>,
+}
+
+/// What an App was resolved to, and from what besides its files.
+#[derive(Debug)]
+struct Settled {
+    index: Arc<ClusterIndex>,
+    clusters: ClusterSet,
+    tenant: Tenant,
+    resolved: Result<Arc<Resolved>, Note>,
 }
 
 impl RenderCache {
@@ -206,16 +215,22 @@ impl RenderCache {
     ) -> Result<Arc<Resolved>, Note> {
         let Remembered { app, rendered, shapes, resolved, .. } =
             self.apps.get_mut(id).expect("an App is parsed before it is resolved");
-        if let Some((of, on, bounds, resolved)) = resolved
-            && Arc::ptr_eq(of, index)
-            && (&*on, &*bounds) == (clusters, tenant)
+        // The index stands for all Cluster documents, with their labels and variables.
+        if let Some(settled) = resolved
+            && Arc::ptr_eq(&settled.index, index)
+            && (&settled.clusters, &settled.tenant) == (clusters, tenant)
         {
-            return resolved.clone();
+            return settled.resolved.clone();
         }
         let (_, rendered) = rendered.as_ref().expect("an App is rendered before it is resolved");
         let resolving = Resolving { app, rendered, clusters, index, policy, tenant };
         let found = resolving.resolve(shapes, &mut self.fresh, &mut self.counts).map(Arc::new);
-        *resolved = Some((index.clone(), clusters.clone(), tenant.clone(), found.clone()));
+        *resolved = Some(Settled {
+            index: index.clone(),
+            clusters: clusters.clone(),
+            tenant: tenant.clone(),
+            resolved: found.clone(),
+        });
         let forms = found.iter().flat_map(|resolved| &resolved.forms);
         let named: Vec<_> = forms.map(|form| (form.digest, form.variant.keys.clone())).collect();
         for (digest, keys) in named {
@@ -235,8 +250,7 @@ impl RenderCache {
 
     /// What an App was resolved to in this planning, if it was.
     pub(super) fn resolved(&self, id: &AppId) -> Option<&Arc<Resolved>> {
-        let (.., resolved) = self.apps.get(id)?.resolved.as_ref()?;
-        resolved.as_ref().ok()
+        self.apps.get(id)?.resolved.as_ref()?.resolved.as_ref().ok()
     }
 
     /// Content that an App was rendered to: an index or an object.

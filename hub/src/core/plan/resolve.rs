@@ -75,9 +75,17 @@ struct Group {
     positions: Vec<u32>,
 }
 
+/// A form whose clusters are still being gathered.
+struct Draft {
+    made: Made,
+    variant: Arc<Variant>,
+    values: Arc<[Scalar]>,
+    positions: Vec<u32>,
+}
+
 #[derive(Default)]
 struct Found {
-    forms: Vec<(Made, Arc<Variant>, Arc<[Scalar]>, Vec<u32>)>,
+    forms: Vec<Draft>,
     by_digest: HashMap<Digest, usize>,
     waits: BTreeMap<(Reason, Note), Vec<u32>>,
     notes: Vec<Note>,
@@ -214,7 +222,7 @@ impl Resolving<'_> {
     }
 
     fn finish(&self, found: Found) -> Resolved {
-        let forms = found.forms.into_iter().map(|(made, variant, values, positions)| Form {
+        let forms = found.forms.into_iter().map(|Draft { made, variant, values, positions }| Form {
             digest: made.digest,
             bytes: made.bytes,
             objects: made.objects,
@@ -261,9 +269,10 @@ impl Found {
         let next = self.forms.len();
         let at = *self.by_digest.entry(made.digest).or_insert(next);
         if at == next {
-            self.forms.push((made.clone(), variant.clone(), values.clone(), Vec::new()));
+            let (variant, values) = (variant.clone(), values.clone());
+            self.forms.push(Draft { made: made.clone(), variant, values, positions: Vec::new() });
         }
-        self.forms[at].3.extend(positions);
+        self.forms[at].positions.extend(positions);
     }
 
     fn wait(&mut self, reason: Reason, why: Note, positions: &[u32]) {
