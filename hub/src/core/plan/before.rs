@@ -2,7 +2,7 @@
 //! one plan are one group, so that the work follows the number of different
 //! plans and not of clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rimward_proto::bundle::BundleIndex;
@@ -129,12 +129,18 @@ impl Before {
         cache: &mut RenderCache,
         indexes: &BTreeMap<Digest, Arc<BundleIndex>>,
     ) -> Vec<Owned> {
-        let mut owned: BTreeMap<Option<Arc<[ObjectKey]>>, ClusterSet> = BTreeMap::new();
+        let mut owned: Vec<Owned> = Vec::new();
+        // The cache gives equal names as one, so that they are compared by where they are.
+        let mut by_names: HashMap<Option<*const ObjectKey>, usize> = HashMap::new();
         for (entry, clusters) in self.entries(id) {
             let keys = cache.keys(&entry.digest, indexes);
-            clusters.add_to(owned.entry(keys).or_insert_with(|| index.none()));
+            let at = *by_names.entry(keys.as_ref().map(|keys| keys.as_ptr())).or_insert(owned.len());
+            if at == owned.len() {
+                owned.push(Owned { keys, clusters: index.none() });
+            }
+            clusters.add_to(&mut owned[at].clusters);
         }
-        owned.into_iter().map(|(keys, clusters)| Owned { keys, clusters }).collect()
+        owned
     }
 
     /// By bundle: the first entry of that App, in the order of clusters, that says the same as `wanted` but for bundle
