@@ -137,10 +137,12 @@ impl RenderCache {
     }
 
     /// What the files of a part of a source name; the source must have been read in this planning.
-    pub(super) fn names(&mut self, id: &SourceId, part: Part<'_>, namespace: Option<&str>) -> Arc<Names> {
+    pub(super) fn names(&mut self, id: &SourceId, part: Part<'_>, app: Option<&App>) -> Arc<Names> {
+        let namespace = app.and_then(|app| app.namespace.as_deref());
+        let patches = app.map(|app| app.changes.files.clone()).unwrap_or_default();
         let Some(Source { tree, roots, names, .. }) = self.sources.get_mut(id) else { return Arc::default() };
         let key = (part.root.to_owned(), part.path.to_owned(), namespace.map(str::to_owned));
-        let read = || Arc::new(Names::read(part, namespace, tree, roots));
+        let read = || Arc::new(Names::read(part, namespace, tree, roots, &patches));
         names.entry(key).or_insert_with(read).clone()
     }
 

@@ -160,7 +160,7 @@ impl Handover<'_> {
                 source: &app.source,
                 root: &app.root,
                 clusters: Some(clusters),
-                names: cache.names(&app.source, Part::of(app), app.namespace.as_deref()),
+                names: cache.names(&app.source, Part::of(app), Some(app)),
                 why: why.clone(),
             });
         }
