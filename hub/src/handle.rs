@@ -8,6 +8,7 @@ use rimward_proto::{ClusterName, Digest};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::core::model::SourceId;
+use crate::core::preview::{Limits, Preview};
 use crate::core::world::World;
 
 /// Actions that may wait at once: more than this many people and tools asking in the same instant wait their turn.
@@ -57,6 +58,18 @@ pub enum Action {
         within: String,
         /// The answer.
         reply: oneshot::Sender<Result<Option<bool>, ActionError>>,
+    },
+    /// Say what a ref of a source's repository would change if the source were at it. It is fetched beside what is in use,
+    /// and nothing is published or kept.
+    Preview {
+        /// The source.
+        source: SourceId,
+        /// A branch, a whole ref, or a commit.
+        reference: String,
+        /// How much to say.
+        limits: Limits,
+        /// The answer; whoever drops the other end has given up on it.
+        reply: oneshot::Sender<Result<Box<Preview>, ActionError>>,
     },
     /// Make a single-use enrolment token.
     IssueToken {

@@ -1,7 +1,7 @@
 //! What people ask for, through the API. Each is made durable before it is
 //! answered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Request;
 use super::load::Reconcile;
+use super::memory::Loaded;
+use super::preview::Previewing;
 use crate::core::model::{GitSpec, SourceId};
 use crate::handle::{Action, ActionError};
 use crate::session::EnrolError;
@@ -21,15 +23,20 @@ use crate::store::records::{self, Approval};
 /// Histories gone through at once: each reads up to thousands of commits.
 const WALKS: usize = 2;
 
+/// Previews made at once: each plans the whole fleet twice, and holds what it rendered meanwhile.
+const PREVIEWS: usize = 1;
+
 /// Answers actions until `stop`.
 pub async fn run(
     state: Arc<State>,
     mirrors: Arc<Mirrors>,
+    loaded: Arc<Mutex<Loaded>>,
     mut actions: mpsc::Receiver<Action>,
     (looks, plans): (mpsc::Sender<Reconcile>, mpsc::Sender<Request>),
     stop: CancellationToken,
 ) {
     let walks = Arc::new(Semaphore::new(WALKS));
+    let previews = Arc::new(Semaphore::new(PREVIEWS));
     loop {
         let action = tokio::select! {
             () = stop.cancelled() => return,
@@ -53,6 +60,25 @@ pub async fn run(
                         let git = git_of(&state, &source);
                         let git = git.ok_or_else(|| ActionError::NotFound(format!("source/{source}")));
                         let _ = reply.send(git.map(|git| mirrors.contains(&git, &within, &commit)));
+                    });
+                });
+            }
+            Some(Action::Preview { source, reference, limits, reply }) => {
+                let previewing = Previewing {
+                    state: state.clone(),
+                    mirrors: mirrors.clone(),
+                    loaded: loaded.clone(),
+                    source,
+                    reference,
+                    limits,
+                };
+                let previews = previews.clone();
+                tokio::spawn(async move {
+                    let turn = previews.acquire_owned().await;
+                    tokio::task::spawn_blocking(move || {
+                        let _turn = turn;
+                        let made = previewing.run(|| reply.is_closed());
+                        let _ = reply.send(made.map(Box::new));
                     });
                 });
             }
@@ -80,7 +106,7 @@ fn look_again(state: &State, cluster: &ClusterName) -> Result<(), ActionError> {
 }
 
 /// Where a source is fetched from.
-fn git_of(state: &State, source: &SourceId) -> Option<GitSpec> {
+pub(super) fn git_of(state: &State, source: &SourceId) -> Option<GitSpec> {
     if *source == SourceId::Fleet {
         return Some(state.config.load().fleet_git());
     }
