@@ -7,6 +7,7 @@ use std::time::Duration;
 use rimward_proto::{ClusterName, Digest};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::core::explain::{Located, Wanted};
 use crate::core::model::SourceId;
 use crate::core::preview::{Limits, Preview};
 use crate::core::world::World;
@@ -70,6 +71,15 @@ pub enum Action {
         limits: Limits,
         /// The answer; whoever drops the other end has given up on it.
         reply: oneshot::Sender<Result<Box<Preview>, ActionError>>,
+    },
+    /// Find which Apps bring an object, and where it is written.
+    Locate {
+        /// On which cluster it is looked for.
+        cluster: ClusterName,
+        /// The object.
+        wanted: Wanted,
+        /// The answer: every App that has it.
+        reply: oneshot::Sender<Result<Vec<Located>, ActionError>>,
     },
     /// Make a single-use enrolment token.
     IssueToken {

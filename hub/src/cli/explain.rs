@@ -1,7 +1,7 @@
-//! `rimward explain`: why an App is on a cluster, or why it is not.
+//! `rimward explain`: why an App, or an object, is on a cluster, or why it is not.
 
 use clap::Args;
-use rimward_hub::core::explain::{Explanation, Step, StepName, Went};
+use rimward_hub::core::explain::{Explanation, ObjectThere, Step, StepName, Went};
 
 use super::args::{Global, Output};
 use super::client::{Client, percent};
@@ -15,6 +15,9 @@ use super::text::clean;
 pub struct ExplainArgs {
     /// What: app/T/A
     pub reference: Reference,
+    /// An object too: which App brings it, from where, and how it is there
+    #[arg(long, value_name = "KIND/NS/NAME")]
+    pub object: Option<String>,
 }
 
 /// Runs the command.
@@ -27,14 +30,22 @@ pub async fn run(client: &Client, global: &Global, args: &ExplainArgs) -> Result
     };
     let cluster = global.cluster.as_deref();
     let cluster = cluster.ok_or_else(|| Failure::usage("on which cluster? -c CLUSTER"))?;
-    let answer =
-        client.get(&format!("{}/explain?cluster={}", args.reference.path(), percent(cluster))).await?;
+    let object = args.object.as_deref().map(|object| format!("&object={}", percent(object)));
+    let query = format!("cluster={}{}", percent(cluster), object.unwrap_or_default());
+    let answer = client.get(&format!("{}/explain?{query}", args.reference.path())).await?;
     let text = match output::document(global.output.unwrap_or(Output::Text), &answer) {
         Some(document) => document,
         None => {
-            let explanation = serde_json::from_value(answer)
-                .map_err(|error| Failure::new(Exit::Bug, format!("the answer is not understood: {error}")))?;
-            people(&explanation, global.verbose)
+            let objects = answer["objects"].clone();
+            let odd = |error| Failure::new(Exit::Bug, format!("the answer is not understood: {error}"));
+            let explanation = serde_json::from_value(answer).map_err(odd)?;
+            let objects: Vec<ObjectThere> = serde_json::from_value(objects).map_err(odd)?;
+            let mut text = people(&explanation, global.verbose);
+            if let Some(object) = args.object.as_ref().filter(|_| objects.is_empty()) {
+                text.push_str(&clean(&format!("{object}: no App brings it")));
+                text.push('\n');
+            }
+            text + &objects.iter().map(|object| self::object(object) + "\n").collect::<String>()
         }
     };
     output::print(&text)?;
@@ -56,6 +67,19 @@ fn people(explanation: &Explanation, all: bool) -> String {
     }
     let steps: Vec<String> = explanation.steps.iter().filter(shown).map(line).collect();
     format!("{answer} {}\n", steps.join("  "))
+}
+
+/// An object on one line.
+fn object(object: &ObjectThere) -> String {
+    let at = match (object.file.as_str(), object.line) {
+        ("", _) => "from a commit that is not loaded any more".to_owned(),
+        (file, line) => format!("from {file}:{line}"),
+    };
+    let there = if object.here { "HERE" } else { "NOT HERE" };
+    let said = [&object.state, &object.reason, &object.message];
+    let said: Vec<&str> = said.iter().map(|text| text.as_str()).filter(|text| !text.is_empty()).collect();
+    let as_of = object.as_of.map(|at| format!(", as of {at}")).unwrap_or_default();
+    clean(&format!("{}: app/{} {at}: {there}. {}{as_of}", object.key, object.app, said.join(": ")))
 }
 
 fn line(step: &Step) -> String {

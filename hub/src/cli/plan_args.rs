@@ -13,7 +13,7 @@ pub struct PlanArgs {
     #[arg(long)]
     pub offline: bool,
     /// The folder of the fleet repo
-    #[arg(long, value_name = "DIR", requires = "offline")]
+    #[arg(long, value_name = "DIR", requires = "offline", conflicts_with = "ref")]
     pub fleet: Option<PathBuf>,
     /// What changes: a source, or `fleet`; with --offline the folder it is in, once for each source
     #[arg(long, value_name = "T/S[=DIR]", required_unless_present = "offline")]
@@ -28,7 +28,7 @@ pub struct PlanArgs {
     )]
     pub reference: Option<String>,
     /// Compare with this commit of every folder's repository, or of one [default: with nothing]
-    #[arg(long, value_name = "[T/S=|fleet=]REF", requires = "offline")]
+    #[arg(long, value_name = "[T/S=|fleet=]REF", requires = "offline", conflicts_with = "ref")]
     pub base: Vec<String>,
     /// Exit 1 if anything would change or be held
     #[arg(long)]

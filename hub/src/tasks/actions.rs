@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Request;
 use super::load::Reconcile;
+use super::locate::Locating;
 use super::memory::Loaded;
 use super::preview::Previewing;
 use crate::core::model::{GitSpec, SourceId};
@@ -23,7 +24,7 @@ use crate::store::records::{self, Approval};
 /// Histories gone through at once: each reads up to thousands of commits.
 const WALKS: usize = 2;
 
-/// Previews made at once: each plans the whole fleet twice, and holds what it rendered meanwhile.
+/// Previews and searches at once: each plans the whole fleet, and holds what it rendered meanwhile.
 const PREVIEWS: usize = 1;
 
 /// Answers actions until `stop`.
@@ -64,23 +65,15 @@ pub async fn run(
                 });
             }
             Some(Action::Preview { source, reference, limits, reply }) => {
-                let previewing = Previewing {
-                    state: state.clone(),
-                    mirrors: mirrors.clone(),
-                    loaded: loaded.clone(),
-                    source,
-                    reference,
-                    limits,
-                };
-                let previews = previews.clone();
-                tokio::spawn(async move {
-                    let turn = previews.acquire_owned().await;
-                    tokio::task::spawn_blocking(move || {
-                        let _turn = turn;
-                        let made = previewing.run(|| reply.is_closed());
-                        let _ = reply.send(made.map(Box::new));
-                    });
+                let work = Previewing::new(&state, &mirrors, &loaded, source, reference, limits);
+                aside(&previews, move || {
+                    let made = work.run(|| reply.is_closed());
+                    let _ = reply.send(made.map(Box::new));
                 });
+            }
+            Some(Action::Locate { cluster, wanted, reply }) => {
+                let work = Locating::new(&state, &loaded);
+                aside(&previews, move || drop(reply.send(work.run(&cluster, &wanted))));
             }
             Some(Action::IssueToken { cluster, ttl, replace, reply }) => {
                 let state = state.clone();
@@ -94,6 +87,18 @@ pub async fn run(
             }
         }
     }
+}
+
+/// Does work that plans the fleet, in its turn and on a thread of its own.
+fn aside(turns: &Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+    let turns = turns.clone();
+    tokio::spawn(async move {
+        let turn = turns.acquire_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work();
+        });
+    });
 }
 
 /// A hint is worth nothing later: a spoke that comes back looks at everything anyway.

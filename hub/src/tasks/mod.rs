@@ -6,6 +6,7 @@ mod actions;
 mod collect;
 mod heal;
 mod load;
+mod locate;
 mod memory;
 mod plan;
 mod preview;

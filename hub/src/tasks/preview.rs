@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use rimward_proto::{ClusterName, ClusterUid, Digest};
 
 use super::actions::git_of;
-use super::memory::{Loaded, memory};
+use super::memory::{Loaded, Memory, memory};
 use super::plan::{Said, approvals, said};
 use super::{TaskError, lock};
 use crate::core::files::load_fleet;
@@ -23,29 +23,51 @@ use crate::state::{State, causes};
 
 /// A preview that someone asked for.
 pub struct Previewing {
-    /// What it is made from.
-    pub state: Arc<State>,
-    /// Where the ref goes.
-    pub mirrors: Arc<Mirrors>,
-    /// What is loaded.
-    pub loaded: Arc<Mutex<Loaded>>,
-    /// Of which source.
-    pub source: SourceId,
-    /// Which ref.
-    pub reference: String,
-    /// How much to say.
-    pub limits: Limits,
+    state: Arc<State>,
+    mirrors: Arc<Mirrors>,
+    loaded: Arc<Mutex<Loaded>>,
+    source: SourceId,
+    reference: String,
+    limits: Limits,
 }
 
-/// What is the same on both sides.
-struct Remembered {
-    memory: super::memory::Memory,
+/// What planning goes by besides what is loaded, as it is kept.
+pub(super) struct Remembered {
+    memory: Memory,
     enrolled: BTreeMap<ClusterName, ClusterUid>,
     approvals: BTreeSet<Digest>,
     said: Said,
 }
 
+impl Remembered {
+    /// Reads it; writes nothing.
+    pub fn read(state: &State) -> Result<Self, TaskError> {
+        let approvals = approvals(state)?.into_iter().filter(|(_, approval)| approval.cluster.is_none());
+        let enrolled =
+            state.enrolments.all().into_iter().map(|(cluster, enrolment)| (cluster, enrolment.uid));
+        Ok(Self {
+            memory: memory(state)?,
+            enrolled: enrolled.collect(),
+            approvals: approvals.map(|(digest, _)| digest).collect(),
+            said: said(state),
+        })
+    }
+}
+
 impl Previewing {
+    /// What `reference` of a source would change, said up to these limits.
+    pub fn new(
+        state: &Arc<State>,
+        mirrors: &Arc<Mirrors>,
+        loaded: &Arc<Mutex<Loaded>>,
+        source: SourceId,
+        reference: String,
+        limits: Limits,
+    ) -> Self {
+        let (state, mirrors, loaded) = (state.clone(), mirrors.clone(), loaded.clone());
+        Self { state, mirrors, loaded, source, reference, limits }
+    }
+
     /// Makes it. Blocks; gives up between its steps once nobody waits any more.
     pub fn run(self, gone: impl Fn() -> bool) -> Result<Preview, ActionError> {
         let given_up = || match gone() {
@@ -59,7 +81,8 @@ impl Previewing {
         let git = git.ok_or_else(|| ActionError::NotFound(format!("source/{}", self.source)))?;
         let snapshot = self.mirrors.aside(&git, &self.reference).map_err(|error| refused(&error))?;
         given_up()?;
-        let remembered = self.remembered().map_err(|error| ActionError::Failed(causes(&error)))?;
+        let remembered =
+            Remembered::read(&self.state).map_err(|error| ActionError::Failed(causes(&error)))?;
         let base = lock(&self.loaded).clone();
         let (head, notes) = self.with(&base, &snapshot);
         let mut cache = RenderCache::default();
@@ -79,19 +102,6 @@ impl Previewing {
         let (was, would) = (commits(&base), commits(&head));
         let (was, would) = (Outcome::new(&base_output, &was), Outcome::new(&head_output, &would));
         Ok(preview(was, would, &content, self.limits))
-    }
-
-    fn remembered(&self) -> Result<Remembered, TaskError> {
-        let state = &self.state;
-        let approvals = approvals(state)?.into_iter().filter(|(_, approval)| approval.cluster.is_none());
-        let enrolled =
-            state.enrolments.all().into_iter().map(|(cluster, enrolment)| (cluster, enrolment.uid));
-        Ok(Remembered {
-            memory: memory(state)?,
-            enrolled: enrolled.collect(),
-            approvals: approvals.map(|(digest, _)| digest).collect(),
-            said: said(state),
-        })
     }
 
     /// What would be loaded with the snapshot in the source's place, and what is said of its files.
@@ -122,7 +132,7 @@ fn refused(error: &SourceError) -> ActionError {
     }
 }
 
-fn planned(
+pub(super) fn planned(
     loaded: &Loaded,
     remembered: &Remembered,
     cache: &mut RenderCache,

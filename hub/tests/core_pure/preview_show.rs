@@ -70,7 +70,7 @@ fn what_is_too_much_is_counted() {
     let mut files = vec![("web/rimward.yaml", &*web)];
     files.extend(many.iter().map(|(path, text)| (&**path, &**text)));
     let head = Planner::default().plan(&trees(FLEET, &files), None);
-    let limits = Limits { objects: 10, diff: 500, diffs: 1_200, notes: 1 };
+    let limits = Limits { objects: 10, diff: 500, diffs: 400, notes: 1 };
     let preview = compare(None, &head, limits);
     assert_eq!(preview.groups[0].objects.len(), 10);
     assert_eq!(preview.summary.create, 60, "what is not shown counts");

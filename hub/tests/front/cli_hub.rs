@@ -7,6 +7,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rimward_hub::core::explain::Located;
 use rimward_hub::core::preview::{Group, Limits, ObjectChange, Preview};
 use rimward_hub::core::world::World;
 use rimward_hub::handle::{Action, ActionError};
@@ -166,6 +167,18 @@ fn answer(action: Action) -> String {
         Action::Preview { source, reference, limits, reply } => {
             reply.send(preview(&reference)).unwrap();
             format!("preview {source} {reference} {}", limits == Limits::FULL)
+        }
+        Action::Locate { cluster, wanted, reply } => {
+            let located = Located {
+                app: "payments/web".parse().unwrap(),
+                key: crate::fixture::key("ConfigMap", "a"),
+                at: Some(crate::fixture::at("web/cm.yaml", 1)),
+                commit: crate::fixture::COMMIT.into(),
+                here: true,
+            };
+            let found = wanted.is(&located.key).then_some(located);
+            reply.send(Ok(found.into_iter().collect())).unwrap();
+            format!("locate {cluster}")
         }
         Action::IssueToken { cluster, ttl, replace, reply } => {
             let taken = cluster.as_str() == "eu-1" && !replace;

@@ -3,6 +3,7 @@
 
 mod enrolment;
 mod flow;
+mod preview;
 mod session;
 mod sources;
 mod support;
