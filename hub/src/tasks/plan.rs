@@ -126,10 +126,10 @@ impl Planner {
             .into_iter()
             .map(|(cluster, enrolment)| (cluster, enrolment.uid))
             .collect();
-        let approvals = approvals(&self.state).map_err(TaskError::Store)?;
+        let approvals = Self::approvals(&self.state).map_err(TaskError::Store)?;
         let hub: BTreeSet<Digest> =
             approvals.iter().filter(|(_, a)| a.cluster.is_none()).map(|(d, _)| *d).collect();
-        let said = said(&self.state);
+        let said = Self::said(&self.state);
         let inputs = PlanInputs {
             policy: &policy,
             trees: &loaded.trees,
@@ -150,6 +150,33 @@ impl Planner {
         })?;
         publish::publish(self, publish::Planned { loaded, policy, enrolled, approvals, output })?;
         Ok(())
+    }
+
+    /// Approvals that are not used up.
+    pub(super) fn approvals(state: &State) -> Result<BTreeMap<Digest, Approval>, crate::store::StoreError> {
+        let all = state.store.read_all::<Approval>("approval/")?;
+        Ok(all.into_iter().filter_map(|(hex, a)| Some((format!("sha256:{hex}").parse().ok()?, a))).collect())
+    }
+
+    /// Only reports that speak of the plan in force count.
+    pub(super) fn said(state: &State) -> Said {
+        let published = state.published.borrow().clone();
+        let Some(published) = published else { return Said::default() };
+        let current = |cluster: &ClusterName, status: &ClusterStatus| {
+            published.assignments.get(cluster).is_some_and(|(_, now)| status.plan == Some(now.plan))
+        };
+        let gather = |world: &World, list: fn(&ClusterStatus) -> &Vec<AppId>| {
+            let said = world.clusters.iter().filter(|(cluster, status)| current(cluster, status));
+            said.map(|(cluster, status)| {
+                (cluster.clone(), list(status).iter().cloned().collect::<BTreeSet<_>>())
+            })
+            .filter(|(_, apps)| !apps.is_empty())
+            .collect()
+        };
+        state.look(|world| Said {
+            cleared: gather(world, |status| &status.cleared),
+            unaccounted: gather(world, |status| &status.unaccounted),
+        })
     }
 
     /// When the head in force is to be renewed: at a third of its life.
@@ -176,31 +203,6 @@ impl Planner {
             }
         }
     }
-}
-
-/// Approvals that are not used up.
-pub(super) fn approvals(state: &State) -> Result<BTreeMap<Digest, Approval>, crate::store::StoreError> {
-    let all = state.store.read_all::<Approval>("approval/")?;
-    Ok(all.into_iter().filter_map(|(hex, a)| Some((format!("sha256:{hex}").parse().ok()?, a))).collect())
-}
-
-/// Only reports that speak of the plan in force count.
-pub(super) fn said(state: &State) -> Said {
-    let published = state.published.borrow().clone();
-    let Some(published) = published else { return Said::default() };
-    let current = |cluster: &ClusterName, status: &ClusterStatus| {
-        published.assignments.get(cluster).is_some_and(|(_, now)| status.plan == Some(now.plan))
-    };
-    let gather = |world: &World, list: fn(&ClusterStatus) -> &Vec<AppId>| {
-        let said = world.clusters.iter().filter(|(cluster, status)| current(cluster, status));
-        said.map(|(cluster, status)| (cluster.clone(), list(status).iter().cloned().collect::<BTreeSet<_>>()))
-            .filter(|(_, apps)| !apps.is_empty())
-            .collect()
-    };
-    state.look(|world| Said {
-        cleared: gather(world, |status| &status.cleared),
-        unaccounted: gather(world, |status| &status.unaccounted),
-    })
 }
 
 /// The pause after so many failures in a row before this one.

@@ -10,7 +10,7 @@ use rimward_proto::{ClusterName, ClusterUid, Digest};
 
 use super::actions::git_of;
 use super::memory::{Loaded, Memory, memory};
-use super::plan::{Said, approvals, said};
+use super::plan::{Planner, Said};
 use super::{TaskError, lock};
 use crate::core::files::load_fleet;
 use crate::core::model::SourceId;
@@ -42,14 +42,15 @@ pub(super) struct Remembered {
 impl Remembered {
     /// Reads it; writes nothing.
     pub fn read(state: &State) -> Result<Self, TaskError> {
-        let approvals = approvals(state)?.into_iter().filter(|(_, approval)| approval.cluster.is_none());
+        let approvals =
+            Planner::approvals(state)?.into_iter().filter(|(_, approval)| approval.cluster.is_none());
         let enrolled =
             state.enrolments.all().into_iter().map(|(cluster, enrolment)| (cluster, enrolment.uid));
         Ok(Self {
             memory: memory(state)?,
             enrolled: enrolled.collect(),
             approvals: approvals.map(|(digest, _)| digest).collect(),
-            said: said(state),
+            said: Planner::said(state),
         })
     }
 }

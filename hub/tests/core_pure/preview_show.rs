@@ -1,11 +1,17 @@
 //! How a preview is shown: Secrets without their values, as much as fits, and
 //! nothing that a repository holds breaks out of it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rimward_hub::core::preview::trees::{Planner, compare};
-use rimward_hub::core::preview::{COMMENT_BYTES, Limits, Preview, markdown, text};
-use rimward_proto::Digest;
+use rimward_hub::core::preview::{COMMENT_BYTES, Limits, Outcome, Preview, markdown, preview, text};
+use rimward_hub::core::world::Decided;
+use rimward_proto::bundle::{BundleIndex, IndexEntry};
+use rimward_proto::plan::Plan;
+use rimward_proto::{ClusterName, Digest, ObjectKey};
 
 use super::preview::{change, told, trees};
 use super::world::{FLEET, app, config_map};
@@ -59,6 +65,53 @@ fn of_a_secret_only_its_keys_and_whether_they_change() {
             assert!(!shown.contains(&Digest::of(value.as_bytes()).hex()), "{value}");
         }
     }
+}
+
+/// Plans of two clusters whose objects differ by a value far from what changes.
+#[test]
+fn what_reads_the_same_is_told_once() {
+    let mut store: BTreeMap<Digest, Arc<[u8]>> = BTreeMap::new();
+    let mut side = |image: &str| -> BTreeMap<ClusterName, Arc<Plan>> {
+        let world = super::world::World::started();
+        let plan = Plan::clone(&world.previous[&super::world::cluster("eu-1")]);
+        let mut plans = BTreeMap::new();
+        for cluster in ["eu-1", "us-1"] {
+            let object = format!(
+                "{{\"apiVersion\":\"v1\",\"data\":{{\"a\":\"{image}\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\
+                 \"z\":\"{cluster}\"}},\"kind\":\"ConfigMap\",\"metadata\":{{\"name\":\"m\",\"namespace\":\"payments\"}}}}"
+            );
+            let sha256 = Digest::of(object.as_bytes());
+            let entry = IndexEntry {
+                key: ObjectKey {
+                    group: String::new(),
+                    kind: "ConfigMap".into(),
+                    namespace: "payments".into(),
+                    name: "m".into(),
+                },
+                version: "v1".into(),
+                sha256,
+                bytes: object.len() as u64,
+            };
+            let index = BundleIndex::new(vec![entry]).unwrap().to_bytes().unwrap();
+            let mut bundle = plan.bundles[0].clone();
+            (bundle.digest, bundle.objects) = (Digest::of(&index), 1);
+            store.insert(sha256, object.into_bytes().into());
+            store.insert(bundle.digest, index.into());
+            let plan = Plan { bundles: vec![bundle], ..Plan::default() };
+            plans.insert(super::world::cluster(cluster), Arc::new(plan));
+        }
+        plans
+    };
+    let (base, head) = (side("1"), side("2"));
+    let (decided, commits) = (Decided::default(), BTreeMap::new());
+    let outcome = |plans| Outcome { plans, decided: &decided, commits: &commits };
+    let content = |digest: &Digest| store.get(digest).cloned();
+    let told_of = |base, head| preview(outcome(base), outcome(head), &content, Limits::USUAL);
+    let change = told_of(&base, &head);
+    assert_eq!(told(&change), ["Change payments/db eu-1 us-1", "  Change ConfigMap/payments/m"]);
+    assert_eq!((change.summary.change, change.summary.clusters), (2, 2));
+    // As new they do not read the same.
+    assert_eq!(told_of(&BTreeMap::new(), &head).groups.len(), 2);
 }
 
 #[test]

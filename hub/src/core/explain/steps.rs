@@ -2,7 +2,7 @@
 
 use rimward_proto::plan::PlanBundle;
 use rimward_proto::report::State;
-use rimward_proto::{AppId, ClusterName};
+use rimward_proto::{AppId, ClusterName, Digest};
 
 use super::{Override, Step, StepName, Went, misses};
 use crate::core::codes;
@@ -97,6 +97,11 @@ impl<'a> Steps<'a> {
         self.decision?.blocked.as_ref()
     }
 
+    /// The bundle that the cluster shall have of it; none if it cannot be rendered.
+    fn newest(&self) -> Option<Digest> {
+        self.decision?.bundle
+    }
+
     fn source(&self) -> Step {
         let step = StepName::Source;
         let Some(id) = self.source_id() else {
@@ -185,7 +190,7 @@ impl<'a> Steps<'a> {
         let step = StepName::Render;
         match (self.decision, self.blocked()) {
             (None, _) => Step::skip(step, "not asked: its source is not known"),
-            (Some(decision), Some(note)) if decision.bundle.is_none() && self.refused().is_none() => {
+            (Some(_), Some(note)) if self.newest().is_none() && self.refused().is_none() => {
                 Step::fail(step, said(note)).at(&note.at, self.commit())
             }
             _ => Step::pass(step, ""),
@@ -196,7 +201,7 @@ impl<'a> Steps<'a> {
         let step = StepName::Guardrails;
         match (self.decision, self.refused()) {
             (_, Some(note)) => Step::fail(step, said(note)).at(&note.at, self.commit()),
-            (Some(decision), None) if decision.bundle.is_some() => Step::pass(step, ""),
+            (Some(_), None) if self.newest().is_some() => Step::pass(step, ""),
             _ => Step::skip(step, "not asked: there is nothing rendered"),
         }
     }
@@ -225,7 +230,7 @@ impl<'a> Steps<'a> {
             return step;
         }
         let seq = self.world.published.as_ref().map_or(0, |published| published.head.seq);
-        let newest = self.decision.and_then(|decision| decision.bundle);
+        let newest = self.newest();
         let other = self.blocked().filter(|_| self.refused().is_none() && newest.is_some());
         let mut went = match (self.planned, other) {
             (None, _) if away.is_some() => Step::skip(step, "it is not for this cluster"),

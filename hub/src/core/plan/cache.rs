@@ -14,7 +14,6 @@ use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree,
 use crate::core::note::{Note, Notes, PER_APP};
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::ClusterIndex;
-use crate::render::RenderedObject;
 use crate::render::names::Names;
 use crate::render::part::{Part, app_roots};
 use crate::render::plain::{self, Parsed, Rendered};
@@ -75,6 +74,12 @@ impl RenderCache {
     /// What plannings have cost so far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Every object that was rendered, with its App.
+    pub fn objects(&self) -> impl Iterator<Item = (&AppId, &crate::render::RenderedObject)> {
+        let rendered = self.apps.iter().filter_map(|(id, app)| Some((id, &app.rendered.as_ref()?.1)));
+        rendered.flat_map(|(id, rendered)| rendered.objects.values().map(move |object| (id, object.as_ref())))
     }
 
     /// Begins a planning: the index of the fleet's clusters.
@@ -224,12 +229,6 @@ impl RenderCache {
             let object = || rendered.objects.values().find(|object| object.sha256 == *digest);
             index.map(|bundle| bundle.index.clone()).or_else(|| Some(object()?.bytes.clone()))
         })
-    }
-
-    /// Every object that was rendered, with its App.
-    pub fn objects(&self) -> impl Iterator<Item = (&AppId, &RenderedObject)> {
-        let rendered = self.apps.iter().filter_map(|(id, app)| Some((id, app.rendered.as_ref()?.1.as_ref())));
-        rendered.flat_map(|(id, rendered)| rendered.objects.values().map(move |object| (id, object.as_ref())))
     }
 
     /// The digest of a plan in force.

@@ -8,8 +8,17 @@ const CONTEXT: usize = 3;
 /// the square of what differs; beyond this all of one is shown as replaced by all of the other.
 const LINES: usize = 4_000;
 
-/// A unified diff without file names; empty if both are the same. At most `bytes` of it, and then what is left out.
-pub(super) fn unified(before: &[String], after: &[String], bytes: usize) -> String {
+/// A unified diff.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Diff {
+    /// Without file names; empty if both sides are the same.
+    pub text: String,
+    /// True if that is not all of it.
+    pub cut: bool,
+}
+
+/// What is different: at most `bytes` of it, and then how much is left out.
+pub(super) fn unified(before: &[String], after: &[String], bytes: usize) -> Diff {
     let (start, end) = common(before, after);
     let middle = |lines: &[String]| lines.len() - start - end;
     let ops = if middle(before).max(middle(after)) > LINES {
@@ -62,17 +71,17 @@ fn header(hunk: &[DiffOp]) -> String {
     format!("@@ -{} +{} @@", side(|op| op.old_range()), side(|op| op.new_range()))
 }
 
-fn bounded(lines: &[String], bytes: usize) -> String {
+fn bounded(lines: &[String], bytes: usize) -> Diff {
     let mut out = String::new();
     for (number, line) in lines.iter().enumerate() {
         if out.len() + line.len() + 1 > bytes {
             out.push_str(&format!("… {} more lines\n", lines.len() - number));
-            break;
+            return Diff { text: out, cut: true };
         }
         out.push_str(line);
         out.push('\n');
     }
-    out
+    Diff { text: out, cut: false }
 }
 
 #[cfg(test)]
@@ -87,6 +96,7 @@ mod tests {
     fn as_diff_writes_it() {
         let before = lines("a\nb\nc\nd\ne\nf\ng\nh\ni");
         let after = lines("a\nb\nc\nd\nE\nf\ng\nh\ni");
+        let unified = |before: &[String], after: &[String], bytes| super::unified(before, after, bytes).text;
         assert_eq!(unified(&before, &after, 1 << 10), "@@ -2,7 +2,7 @@\n b\n c\n d\n-e\n+E\n f\n g\n h\n");
         assert_eq!(unified(&[], &lines("x"), 100), "@@ -0,0 +1,1 @@\n+x\n");
         assert_eq!(unified(&before, &before, 100), "");
@@ -95,10 +105,10 @@ mod tests {
     #[test]
     fn what_is_too_much_is_bounded_and_says_so() {
         let many = |what: &str| (0..LINES + 1).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
-        let diff = unified(&many("a"), &many("b"), 1 << 20);
+        let diff = unified(&many("a"), &many("b"), 1 << 20).text;
         assert!(diff.starts_with("@@ -1,4001 +1,4001 @@\n-a0\n"), "{}", &diff[..60]);
         assert!(diff.ends_with("+b4000\n"));
         let cut = unified(&many("a"), &many("b"), 100);
-        assert!(cut.len() < 140 && cut.ends_with("more lines\n"), "{cut}");
+        assert!(cut.cut && cut.text.len() < 140 && cut.text.ends_with("more lines\n"), "{cut:?}");
     }
 }

@@ -217,7 +217,7 @@ fn shorten<T>(list: &mut Vec<T>, limit: usize, what: &str, cut: &mut Vec<String>
 
 /// What `head` says and `base` does not. A note that only moved within its file is the same.
 fn new_notes(base: &[(SourceId, Note)], head: &[(SourceId, Note)]) -> Vec<SourceNote> {
-    fn what<'n>((source, note): &'n (SourceId, Note)) -> (&'n SourceId, &'n str, &'n str, &'n str) {
+    fn what((source, note): &(SourceId, Note)) -> (&SourceId, &str, &str, &str) {
         (source, &note.code, &note.at.file, &note.message)
     }
     let mut known: BTreeMap<_, usize> = BTreeMap::new();
