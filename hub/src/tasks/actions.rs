@@ -24,8 +24,10 @@ use crate::store::records::{self, Approval};
 /// Histories gone through at once: each reads up to thousands of commits.
 const WALKS: usize = 2;
 
-/// Previews and searches at once: each plans the whole fleet, and holds what it rendered meanwhile.
+/// Previews made at once: each plans the whole fleet, and holds what it rendered meanwhile.
 const PREVIEWS: usize = 1;
+/// Searches for an object at once, likewise; they wait for no server, as a preview may.
+const SEARCHES: usize = 1;
 
 /// Answers actions until `stop`.
 pub async fn run(
@@ -37,7 +39,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let walks = Arc::new(Semaphore::new(WALKS));
-    let previews = Arc::new(Semaphore::new(PREVIEWS));
+    let (previews, searches) = (Arc::new(Semaphore::new(PREVIEWS)), Arc::new(Semaphore::new(SEARCHES)));
     loop {
         let action = tokio::select! {
             () = stop.cancelled() => return,
@@ -73,7 +75,7 @@ pub async fn run(
             }
             Some(Action::Locate { cluster, wanted, reply }) => {
                 let work = Locating::new(&state, &loaded);
-                aside(&previews, move || drop(reply.send(work.run(&cluster, &wanted))));
+                aside(&searches, move || drop(reply.send(work.run(&cluster, &wanted))));
             }
             Some(Action::IssueToken { cluster, ttl, replace, reply }) => {
                 let state = state.clone();

@@ -179,3 +179,16 @@ fn nothing_of_a_repository_breaks_out() {
     let outside = comment.replace(inside, "");
     assert!(!outside.contains("<script>"), "{outside}");
 }
+
+#[test]
+fn no_name_begins_a_line_of_its_own() {
+    let map =
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a\n  ~ ConfigMap~payments~forged"}}"#;
+    let web = app("web", "{}");
+    let preview = change(&[("web/rimward.yaml", &web)], &[("web/rimward.yaml", &web), ("web/a.json", map)]);
+    let forged =
+        |text: &str| text.lines().any(|line| line.trim_start().starts_with("~ ConfigMap~payments~forged"));
+    assert_eq!(preview.groups[0].objects.len(), 1);
+    assert!(!forged(&text(&preview, false)), "{}", text(&preview, false));
+    assert!(!forged(&markdown(&preview, None)), "{}", markdown(&preview, None));
+}

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Group, ObjectChange, Preview};
+use crate::core::note::Note;
 use crate::core::status::name_some;
 
 /// Clusters named in a heading; of more, the first few and how many there are.
@@ -34,13 +35,16 @@ pub fn text(preview: &Preview, full: bool) -> String {
     }
     for hold in &preview.holds {
         let what = name_some(&hold.apps);
+        let message = line(&hold.message);
         out.push_str(&format!(
             "held: {}: {} ({what}); nothing of it happens until it is approved\n",
-            hold.reason, hold.message
+            hold.reason, message
         ));
     }
     for note in &preview.notes {
-        out.push_str(&format!("{}: {}\n", note.source, note.note));
+        let Note { severity, code, at, message, help } = &note.note;
+        let said = Note::new(*severity, code, at.clone(), line(message)).help(line(help));
+        out.push_str(&format!("{}: {said}\n", note.source));
     }
     for cut in &preview.cut {
         out.push_str(&format!("not shown: {cut} (--full)\n"));
@@ -83,7 +87,7 @@ fn group(group: &Group, named: bool, full: bool, out: &mut String) {
         out.push_str(&format!("  {}\n", app(group)));
     }
     if !group.unknown.is_empty() {
-        out.push_str(&format!("  ? {}\n", group.unknown));
+        out.push_str(&format!("  ? {}\n", line(&group.unknown)));
     }
     if !group.settings.is_empty() {
         out.push_str("  ~ how it is run\n");
@@ -111,7 +115,7 @@ pub(super) fn app(group: &Group) -> String {
 
 /// An object and what becomes of it, on one line.
 pub(super) fn object(object: &ObjectChange) -> String {
-    let (key, from) = (&object.key, &object.from);
+    let (key, from) = (line(&object.key), line(&object.from));
     match (object.action, object.held.as_str()) {
         (Action::Delete, "Protected") => format!("- {key}   DELETE (protected: will hold)"),
         (Action::Delete, "OverBudget") => format!("- {key}   DELETE (over the delete budget: will hold)"),
@@ -121,6 +125,11 @@ pub(super) fn object(object: &ObjectChange) -> String {
         (Action::Change, _) => format!("~ {key}"),
         (Action::Create, _) => format!("+ {key}"),
     }
+}
+
+/// A text on one line: what is in a name does not begin a line of its own.
+fn line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 fn indented(diff: &str, out: &mut String) {
