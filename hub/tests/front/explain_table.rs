@@ -245,6 +245,7 @@ fn of_the_overrides_that_apply_the_later_wins() {
     let world = world(Timestamp::now());
     let one = |line: u32, applies: bool, sets: &[&str]| Override {
         at: at("web/rimward.yaml", line),
+        fleet: false,
         applies,
         sets: sets.iter().map(|name| (*name).to_owned()).collect(),
     };

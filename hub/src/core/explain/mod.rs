@@ -126,6 +126,8 @@ impl Step {
 pub struct Override {
     /// Where it is written.
     pub at: Position,
+    /// True if that is in the fleet repo.
+    pub fleet: bool,
     /// True if the cluster is one of its.
     pub applies: bool,
     /// What it sets, by name; of what a later one sets too, that one's is used.

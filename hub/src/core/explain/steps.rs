@@ -179,7 +179,8 @@ impl<'a> Steps<'a> {
             let what = if won.is_empty() { "nothing that lasts".to_owned() } else { won.join(", ") };
             wins.push(format!("{} sets {what}", one.at));
         }
-        Step::pass(step, wins.join("; ")).at(&last.at, self.commit())
+        let commit = if last.fleet { self.fleet_commit() } else { self.commit() };
+        Step::pass(step, wins.join("; ")).at(&last.at, commit)
     }
 
     fn refused(&self) -> Option<&'a Note> {
