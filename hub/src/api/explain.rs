@@ -11,7 +11,7 @@ use super::Shared;
 use super::items::API_VERSION;
 use super::problem::Problem;
 use super::read::name;
-use crate::core::explain::{Explanation, ObjectThere, Wanted, explain, there};
+use crate::core::explain::{Explanation, ObjectThere, Wanted, chain, explain, there};
 use crate::core::world::World;
 use crate::handle::Action;
 
@@ -72,5 +72,8 @@ fn explanation(
     if !document && !world.clusters.contains_key(cluster) {
         return Err(Problem::not_found(format!("cluster/{cluster}")));
     }
-    explain(world, id, cluster, &[], now).ok_or_else(|| Problem::not_found(format!("app/{id}")))
+    let documents =
+        world.apps.get(id).zip(world.policy.as_ref().and_then(|policy| policy.clusters.get(cluster)));
+    let overrides = documents.map(|(app, cluster)| chain(app, cluster)).unwrap_or_default();
+    explain(world, id, cluster, &overrides, now).ok_or_else(|| Problem::not_found(format!("app/{id}")))
 }

@@ -181,7 +181,10 @@ mod tests {
                 if i % 2 == 0 {
                     labels.insert("even".to_owned(), String::new());
                 }
-                (name.clone(), Cluster { name, labels, at: Default::default() })
+                (
+                    name.clone(),
+                    Cluster { name, labels, variables: Default::default(), at: Default::default() },
+                )
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rimward_hub::core::explain::{Explanation, Override, Step, StepName, Went, explain, misses};
 use rimward_hub::core::model::{App, Operator, Policy, Requirement, Selector};
 use rimward_hub::core::note::Severity;
-use rimward_hub::core::world::{Decided, HubHold, World};
+use rimward_hub::core::world::{AppWait, Decided, HubHold, World};
 use rimward_proto::Digest;
 use rimward_proto::plan::{Deletion, Plan, Removed};
 use rimward_proto::report::State;
@@ -258,4 +258,18 @@ fn of_the_overrides_that_apply_the_later_wins() {
     assert_eq!((overrides.message.as_str(), overrides.line), (expected, 10));
     let explained = explain(&world, &web(), &cluster("eu-1"), &chain[1..2], Timestamp::now()).unwrap();
     assert_eq!(step(&explained, StepName::Overrides).result, Went::Skip);
+}
+
+#[test]
+fn a_value_that_is_missing_for_one_cluster_is_named_there() {
+    let mut world = world(Timestamp::now());
+    decided(&mut world, |decided| {
+        let note = note(Severity::Error, "RW3040", "variable domain has no value on us-1");
+        let wait = AppWait { reason: "VariableUnset".into(), note, clusters: vec![cluster("us-1")] };
+        decided.apps.get_mut(&web()).unwrap().waits.push(wait);
+    });
+    assert_eq!(on(&world, "eu-1").blocking, None);
+    let (here, step, why) = blocked(&world, "us-1");
+    assert_eq!((here, step), (true, StepName::Overrides));
+    assert_eq!(why, "[RW3040] variable domain has no value on us-1");
 }

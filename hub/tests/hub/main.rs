@@ -3,6 +3,7 @@
 
 mod enrolment;
 mod flow;
+mod forms;
 mod preview;
 mod session;
 mod sources;

@@ -2,6 +2,7 @@
 //! their order, each with the place in Git that it goes by. It reads the world as
 //! it is and decides nothing.
 
+mod chain;
 mod object;
 mod selector;
 mod steps;
@@ -14,6 +15,7 @@ use super::note::Position;
 use super::status::overview::Overview;
 use super::world::World;
 
+pub use chain::chain;
 pub use object::{Located, ObjectThere, Wanted, there};
 pub use selector::misses;
 

@@ -93,13 +93,21 @@ impl<'a> Steps<'a> {
         self.policy.map_or("", |policy| &policy.commit)
     }
 
+    /// Why it, or its form for this cluster, does not go on.
     fn blocked(&self) -> Option<&'a Note> {
-        self.decision?.blocked.as_ref()
+        let decision = self.decision?;
+        decision.blocked.as_ref().or_else(|| decision.wait_on(self.name).map(|wait| &wait.note))
+    }
+
+    /// The value that is missing for this cluster alone.
+    fn unset(&self) -> Option<&'a Note> {
+        let wait = self.decision?.wait_on(self.name).filter(|wait| wait.reason == "VariableUnset");
+        wait.map(|wait| &wait.note)
     }
 
     /// The bundle that the cluster shall have of it; none if it cannot be rendered.
     fn newest(&self) -> Option<Digest> {
-        self.decision?.bundle
+        self.decision?.bundle_on(self.name)
     }
 
     fn source(&self) -> Step {
@@ -164,6 +172,9 @@ impl<'a> Steps<'a> {
     /// The chain as it applies here: what each sets that no later one sets.
     fn overrides(&self, overrides: &[Override]) -> Step {
         let step = StepName::Overrides;
+        if let Some(note) = self.unset() {
+            return Step::fail(step, said(note)).at(&note.at, self.commit());
+        }
         let applying: Vec<&Override> = overrides.iter().filter(|one| one.applies).collect();
         let Some(last) = applying.last() else {
             return Step::skip(
@@ -191,6 +202,7 @@ impl<'a> Steps<'a> {
         let step = StepName::Render;
         match (self.decision, self.blocked()) {
             (None, _) => Step::skip(step, "not asked: its source is not known"),
+            _ if self.unset().is_some() => Step::skip(step, "not asked: a value is missing"),
             (Some(_), Some(note)) if self.newest().is_none() && self.refused().is_none() => {
                 Step::fail(step, said(note)).at(&note.at, self.commit())
             }
