@@ -4,6 +4,7 @@
 mod enrolment;
 mod flow;
 mod forms;
+mod preview;
 mod session;
 mod sources;
 mod support;
