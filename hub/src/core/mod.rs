@@ -5,11 +5,13 @@
 pub mod approval;
 pub mod changes;
 pub mod codes;
+pub mod explain;
 pub mod files;
 pub mod guardrails;
 pub mod model;
 pub mod note;
 pub mod plan;
+pub mod preview;
 pub mod publication;
 pub mod scope;
 pub mod select;

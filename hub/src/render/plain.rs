@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::manifest::{Manifest, manifest};
 use super::part::Part;
+use super::variables::{CLUSTER_LABELS, CLUSTER_NAME};
 use super::{Defined, RenderedObject};
 use crate::core::codes;
 use crate::core::model::{App, SourceTree};
@@ -25,6 +26,8 @@ pub struct File {
     namespace: Option<String>,
     /// True if the documents themselves are kept, for what changes them.
     raw: bool,
+    /// True if there is something in it that looks like a built-in variable.
+    built_in: bool,
     items: Vec<Item>,
     notes: Vec<Note>,
 }
@@ -106,6 +109,15 @@ pub fn parse(
         result.files.insert(path.clone(), file);
     }
     left_out(app, tree, roots, &mut notes);
+    let not_replaced = result.files.iter().find(|(_, file)| file.built_in && app.changes.variables.is_none());
+    if let Some((path, _)) = not_replaced {
+        let message =
+            format!("${{{CLUSTER_NAME}}} and the like are not replaced: {} has no `variables`", app.id);
+        let note = Note::warning(codes::VARIABLE, Position::file(path.clone()), message);
+        notes.push(
+            note.help("write `variables: {}` into the App if they are meant for Rimward; else nothing"),
+        );
+    }
     if unread > 0 {
         let message = format!("{unread} more files are not looked at before these are right");
         notes.push(Note::error(codes::UNREADABLE, app.at.clone(), message).help("mend the errors above"));
@@ -172,8 +184,10 @@ fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>, raw: bool) -> Fi
             notes.push(Note::error(codes::UNREADABLE, at, error.message).help(yaml::HELP));
         }
     }
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let built_in = [CLUSTER_NAME, CLUSTER_LABELS].iter().any(|name| text.contains(&format!("${{{name}")));
     let (bytes, namespace) = (bytes.clone(), namespace.map(str::to_owned));
-    File { bytes, namespace, raw, items, notes: notes.into_vec() }
+    File { bytes, namespace, raw, built_in, items, notes: notes.into_vec() }
 }
 
 fn item(path: &str, node: &Node, namespace: Option<&str>, notes: &mut Notes) -> Option<What> {

@@ -51,9 +51,9 @@ pub struct Planner {
 
 /// What the spokes have said that planning reads.
 #[derive(Debug, Default)]
-struct Said {
-    cleared: BTreeMap<ClusterName, BTreeSet<AppId>>,
-    unaccounted: BTreeMap<ClusterName, BTreeSet<AppId>>,
+pub(super) struct Said {
+    pub cleared: BTreeMap<ClusterName, BTreeSet<AppId>>,
+    pub unaccounted: BTreeMap<ClusterName, BTreeSet<AppId>>,
 }
 
 impl Planner {
@@ -130,10 +130,10 @@ impl Planner {
             .into_iter()
             .map(|(cluster, enrolment)| (cluster, enrolment.uid))
             .collect();
-        let approvals = self.approvals().map_err(TaskError::Store)?;
+        let approvals = Self::approvals(&self.state).map_err(TaskError::Store)?;
         let hub: BTreeSet<Digest> =
             approvals.iter().filter(|(_, a)| a.cluster.is_none()).map(|(d, _)| *d).collect();
-        let said = self.said();
+        let said = Self::said(&self.state);
         let inputs = PlanInputs {
             policy: &policy,
             trees: &loaded.trees,
@@ -157,14 +157,14 @@ impl Planner {
     }
 
     /// Approvals that are not used up.
-    fn approvals(&self) -> Result<BTreeMap<Digest, Approval>, crate::store::StoreError> {
-        let all = self.state.store.read_all::<Approval>("approval/")?;
+    pub(super) fn approvals(state: &State) -> Result<BTreeMap<Digest, Approval>, crate::store::StoreError> {
+        let all = state.store.read_all::<Approval>("approval/")?;
         Ok(all.into_iter().filter_map(|(hex, a)| Some((format!("sha256:{hex}").parse().ok()?, a))).collect())
     }
 
     /// Only reports that speak of the plan in force count.
-    fn said(&self) -> Said {
-        let published = self.state.published.borrow().clone();
+    pub(super) fn said(state: &State) -> Said {
+        let published = state.published.borrow().clone();
         let Some(published) = published else { return Said::default() };
         let current = |cluster: &ClusterName, status: &ClusterStatus| {
             published.assignments.get(cluster).is_some_and(|(_, now)| status.plan == Some(now.plan))
@@ -177,7 +177,7 @@ impl Planner {
             .filter(|(_, apps)| !apps.is_empty())
             .collect()
         };
-        self.state.look(|world| Said {
+        state.look(|world| Said {
             cleared: gather(world, |status| &status.cleared),
             unaccounted: gather(world, |status| &status.unaccounted),
         })

@@ -180,9 +180,9 @@ fn patches_do_not_blow_objects_up() {
 #[test]
 fn a_patch_may_stand_in_a_file_which_is_no_manifest_then() {
     let lines =
-        "  patches:\n  - {path: more/p.yaml, target: {name: web}}\n  - {path: ../shared/merge.yaml}\n";
+        "  patches:\n  - {path: more/p.yaml, target: {name: web}}\n  - {path: ../common/merge.yaml}\n";
     let merge = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: worker}\nspec: {replicas: 7}\n";
-    let (mut world, step) = world_with(lines, &[("web/more/p.yaml", REPLICAS), ("shared/merge.yaml", merge)]);
+    let (mut world, step) = world_with(lines, &[("web/more/p.yaml", REPLICAS), ("common/merge.yaml", merge)]);
     assert!(step.codes().is_empty(), "{:?}", step.all_notes());
     let replicas = |world: &World| {
         ["web", "worker"].map(|name| object(world, "Deployment", name)["spec"]["replicas"].clone())

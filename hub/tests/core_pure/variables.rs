@@ -118,8 +118,13 @@ fn scripts_survive() {
         let (world, _) = world("{}", lines, &manifest(&text));
         assert_eq!(value(&world, "eu-1"), text);
     }
-    let (plain, _) = world("{}", "", &config_map("${domain} $${domain} ${cluster.name}"));
+    let (plain, step) = world("{}", "", &config_map("${domain} $${domain} ${cluster.name}"));
     assert_eq!(value(&plain, "eu-1"), "${domain} $${domain} ${cluster.name}");
+    let said: Vec<_> =
+        step.all_notes().iter().map(|note| format!("{} {} {}", note.code, note.at, note.message)).collect();
+    let wanted =
+        "RW3041 web/cm.yaml ${cluster.name} and the like are not replaced: payments/web has no `variables`";
+    assert_eq!(said, [wanted]);
     // Of a script that has a declared name in it, only that changes, and a dollar before it keeps it.
     let text = format!("{script}curl ${{domain}} $${{domain}}\n");
     let (world, _) = world("{}", "  variables: {domain: a.example}\n", &manifest(&text));

@@ -5,6 +5,7 @@ mod enrolment;
 mod flow;
 mod forms;
 mod rails;
+mod preview;
 mod session;
 mod sources;
 mod support;

@@ -107,6 +107,7 @@ impl State {
             holds: fitting(&self.outbox.holds, HOLDS_SHARE),
             drift,
             events,
+            lists: self.watches.lists.report().map(Box::new),
         };
         self.out.push(Effect::Send(SpokeMessage::Report(report)));
     }
@@ -168,6 +169,11 @@ impl State {
         }
         let ready = tally.ready;
         left.iter().for_each(|key| tally.add(key, self.unwanted_verdict(key)));
+        for object in &mut tally.exceptions {
+            let entry = self.ledger.entries.get(&object.key);
+            object.listed =
+                entry.and_then(|entry| self.watches.lists.of(&entry.service_account, &object.key));
+        }
         let hold = self.outbox.holds.iter().find(|hold| hold.id == *app);
         let (state, reason, message) = tally.state(bundle, active, app, hold);
         Some(AppReport {
@@ -286,6 +292,7 @@ impl Tally {
                 message: message.clone(),
                 managers,
                 fields,
+                listed: None,
             });
         }
         let rank = apply_rank(key);

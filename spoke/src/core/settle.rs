@@ -42,7 +42,7 @@ impl State {
         }
         if std::mem::take(&mut self.watches.shrunk) {
             self.watches.stale = true;
-            self.advance_watches();
+            self.advance_watches(now);
         }
         self.finish_plan(now);
         false
@@ -141,6 +141,7 @@ impl State {
                 self.object_done(&key, outcome, now);
             }
             (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
+            (Flight::List(place), Outcome::Listed(result)) => self.listed(&place, result, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
@@ -185,6 +186,7 @@ impl State {
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
             self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
             self.audit.wake(self.objects.len()),
+            self.watches.lists.wake().map(|at| at.max(self.paused_until.unwrap_or(at))),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),

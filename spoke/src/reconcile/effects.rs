@@ -22,10 +22,13 @@ use crate::cluster::discovery::{Plurals, discover};
 use crate::cluster::ensure;
 use crate::cluster::errors::{CallError, chain};
 use crate::cluster::explain::explain;
+use crate::cluster::list::{self, Place};
 use crate::cluster::paths::Resource;
+use crate::cluster::watch::unlisted;
+use crate::core::effect::WatchSpec;
 use crate::core::effect::{ApplyMode, ApplyWork, Body, DeleteWork, ExplainWork, FoldWork, GetWork, Target};
 use crate::core::errors::Verb;
-use crate::core::event::{Live, StoredTrust};
+use crate::core::event::{Live, StoredTrust, Unlisted};
 use crate::core::{ApiError, EffectId, ErrorKind, Event, Observed, Outcome, Work, apply_body, decorate};
 use crate::metrics::Metrics;
 use crate::session::fetch::Fetcher;
@@ -127,6 +130,7 @@ impl Executor {
             Work::Fold(work) => Outcome::Applied(self.count("fold", self.fold(*work).await)),
             Work::Delete(work) => Outcome::Deleted(self.count("delete", self.delete(*work).await)),
             Work::Explain(work) => Outcome::Explained(self.explain(*work).await),
+            Work::List(place) => Outcome::Listed(self.list(&place).await),
         }
     }
 
@@ -232,6 +236,14 @@ impl Executor {
         said
     }
 
+    async fn list(&self, spec: &WatchSpec) -> Result<Vec<Observed>, Unlisted> {
+        let place = Place::new(spec, &self.plurals.load()).map_err(|error| unlisted(&error, None))?;
+        self.limiter.wait().await;
+        let listed = list::list(&self.connection, &place).await;
+        self.metrics.request("list", if listed.is_ok() { "ok" } else { "unknown" });
+        listed.map(|(objects, _)| objects).map_err(|error| unlisted(&error, Some(&place)))
+    }
+
     fn place(&self, target: &Target) -> Result<(Identity, Resource), ApiError> {
         let who = Identity::account(&target.service_account)
             .ok_or_else(|| ApiError::new(ErrorKind::Forbidden, "the ServiceAccount is not namespace/name"))?;
@@ -289,5 +301,6 @@ fn name(work: &Work) -> &'static str {
         Work::Fold(_) => "fold",
         Work::Delete(_) => "delete",
         Work::Explain(_) => "explain",
+        Work::List(_) => "list",
     }
 }

@@ -97,6 +97,12 @@ impl RenderCache {
         Counts { rules: self.rails.asked, ..self.counts }
     }
 
+    /// Every object that was rendered, with its App.
+    pub fn objects(&self) -> impl Iterator<Item = (&AppId, &crate::render::RenderedObject)> {
+        let rendered = self.apps.iter().filter_map(|(id, app)| Some((id, &app.rendered.as_ref()?.1)));
+        rendered.flat_map(|(id, rendered)| rendered.objects.values().map(move |object| (id, object.as_ref())))
+    }
+
     /// Begins a planning: the index of the fleet's clusters.
     pub(super) fn begin(&mut self, policy: &Policy) -> Arc<ClusterIndex> {
         self.fresh.clear();

@@ -9,9 +9,9 @@ use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
 use serde_json::{Value, json};
 
 use super::leaves::{Path, content, insert, leaves, owned};
-use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target};
+use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target, WatchSpec};
 use crate::core::errors::{ApiError, ErrorKind};
-use crate::core::event::Live;
+use crate::core::event::{Live, Unlisted};
 use crate::core::health::Judge;
 use crate::core::observed::Observed;
 
@@ -55,6 +55,11 @@ pub enum Change {
     Gone(ObjectKey, String),
 }
 
+/// The account may not list there.
+pub fn forbidden() -> Unlisted {
+    Unlisted { message: "forbidden".to_owned(), forbidden: true, retry_after: None }
+}
+
 /// The server.
 #[derive(Debug, Clone, Default)]
 pub struct Api {
@@ -94,6 +99,12 @@ impl Api {
         let body = self.json(key)?;
         let observed = Observed::from_object(judge, &key.group, &key.kind, &body)?;
         Some(Live { observed, body })
+    }
+
+    /// What a list of this place shows.
+    pub fn list(&self, spec: &WatchSpec) -> Vec<Observed> {
+        let covered = self.objects.keys().filter(|key| spec.covers(key) && self.is_labelled(key));
+        covered.filter_map(|key| self.live(key, &spec.judge)).map(|live| live.observed).collect()
     }
 
     /// Server-side apply.

@@ -14,6 +14,7 @@ mod cases;
 mod drifting;
 mod explaining;
 mod finished;
+mod following;
 mod health;
 mod memory;
 mod policies;

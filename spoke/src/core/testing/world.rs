@@ -10,14 +10,14 @@ use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Offer, SpokeMessage};
 use serde_json::Value;
 
-use super::api::{Api, Change};
+use super::api::{Api, Change, forbidden};
 use super::fleet::Fleet;
 use crate::core::effect::WatchSpec;
-use crate::core::event::{Baseline, StoredPlan, StoredTrust, TenantReady};
+use crate::core::event::{Baseline, Following, StoredPlan, StoredTrust, TenantReady, Unlisted};
 use crate::core::health::explain::sum_up;
 use crate::core::{
-    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Observed, Outcome, Settings, Started,
-    State, Work, decorate, step,
+    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Outcome, Settings, Started, State, Work,
+    decorate, step,
 };
 
 /// How a piece of work goes.
@@ -65,7 +65,11 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let fleet = Fleet::new();
+        Self::following(Following::default())
+    }
+
+    pub fn following(following: Following) -> Self {
+        let fleet = Fleet { following, ..Fleet::new() };
         let mut discovery = Discovery::default();
         for (group, kind, namespaced) in [
             ("", "ConfigMap", true),
@@ -195,12 +199,9 @@ impl World {
     /// A watch lists, or fails to.
     pub fn list(&mut self, spec: &WatchSpec) {
         if self.broken.contains(spec) {
-            let message = "forbidden".to_owned();
-            return self.events.push(Event::WatchFailed { watch: spec.clone(), message });
+            return self.events.push(Event::WatchFailed { watch: spec.clone(), why: forbidden() });
         }
-        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
-        let objects: Vec<Observed> =
-            covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect();
+        let objects = self.api.list(spec);
         self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
     }
 
@@ -287,6 +288,7 @@ impl World {
                 Work::Apply(_) | Work::Fold(_) => Outcome::Applied(Err(failed())),
                 Work::Delete(_) => Outcome::Deleted(Err(failed())),
                 Work::Explain(_) => Outcome::Explained(None),
+                Work::List(_) => Outcome::Listed(Err(Unlisted::default())),
                 _ => Outcome::Written(Err("io".into())),
             },
         };
@@ -370,6 +372,11 @@ impl World {
             Work::Delete(delete) => {
                 self.check_counted();
                 Outcome::Deleted(self.api.delete(delete))
+            }
+            Work::List(spec) => {
+                count(&mut self.counts, "list", 1);
+                let may = !self.broken.contains(spec);
+                Outcome::Listed(may.then(|| self.api.list(spec)).ok_or_else(forbidden))
             }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
