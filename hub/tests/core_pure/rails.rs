@@ -98,7 +98,10 @@ fn what_rules_see() {
         ("cluster.labels.region == 'eu' || object.data.value == '2'", &["eu-1", "us-1"]),
         ("!has(cluster.labels.tier) && 'env' in cluster.labels", &["eu-1", "us-1"]),
         ("cluster.labels.tier == 'x'", &[]),
-        ("cluster == {'name': 'us-1', 'labels': {'env': 'prod', 'region': 'us'}}", &["us-1"]),
+        (
+            "cluster == {'name': 'us-1', 'labels': {'env': 'prod', 'region': 'us'}, 'variables': {}}",
+            &["us-1"],
+        ),
         ("tenant.name == 'payments' && 'payments-*' in tenant.namespaces", &["eu-1", "us-1"]),
         (
             "app.name == 'web' && app.namespace == 'payments' && app.source == 'payments/apps'",

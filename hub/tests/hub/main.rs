@@ -4,8 +4,8 @@
 mod enrolment;
 mod flow;
 mod forms;
-mod rails;
 mod preview;
+mod rails;
 mod session;
 mod sources;
 mod support;

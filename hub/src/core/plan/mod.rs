@@ -248,7 +248,7 @@ fn decisions(
         let (bundle, mut bundles) = forms(resolved.map(AsRef::as_ref), index);
         let all = resolved.into_iter().flat_map(|resolved| &resolved.waits).chain(denied);
         let waits = waits(all, index);
-        waits.iter().flat_map(|wait| &wait.clusters).for_each(|cluster| drop(bundles.remove(cluster)));
+        bundles.retain(|cluster, _| !waits.iter().any(|wait| wait.clusters.binary_search(cluster).is_ok()));
         let decision = AppDecision { source, commit, path, clusters, bundle, bundles, waits, blocked };
         decisions.insert(id.clone(), decision);
     }
