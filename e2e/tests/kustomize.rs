@@ -140,7 +140,7 @@ fn ours(images: &str, patches: &str) -> Result<Objects> {
     let rendered = parsed.finish(app, &scopes.into());
     ensure!(!rendered.failed(), "{:?}", rendered.notes);
     let edits: [&Edits; 1] = [&app.changes.edits];
-    let variant = Variant::new(app, &rendered, &edits);
+    let variant = Variant::new(app, &rendered, &edits, Variant::keys(&rendered));
     ensure!(variant.first_error().is_none(), "{:?}", variant.notes);
     let bytes = variant.whole().map(|object| serde_json::from_slice(&object.bytes));
     Ok(objects(bytes.collect::<Result<Vec<Value>, _>>()?))

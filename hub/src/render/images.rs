@@ -8,21 +8,36 @@ use crate::core::changes::Image;
 /// Lists of containers, by the name of their field.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// Replaces images in an object, one after the other. True if anything changed.
-pub fn replace(object: &mut Json, images: &[Image]) -> bool {
-    if images.is_empty() || object.get("kind").and_then(Json::as_str) == Some("CustomResourceDefinition") {
-        return false;
-    }
-    let mut changed = false;
+/// True if there is an image in an object that is to be replaced.
+pub fn concern(object: &Json, images: &[Image]) -> bool {
+    let definition = object.get("kind").and_then(Json::as_str) == Some("CustomResourceDefinition");
+    !images.is_empty()
+        && !definition
+        && any(object, &|reference| images.iter().any(|i| split(reference).0 == i.name))
+}
+
+/// Replaces images in an object, one after the other.
+pub fn replace(object: &mut Json, images: &[Image]) {
     walk(object, &mut |reference| {
         for image in images {
-            if let Some(new) = replaced(reference, image).filter(|new| new != reference) {
+            if let Some(new) = replaced(reference, image) {
                 *reference = new;
-                changed = true;
             }
         }
     });
-    changed
+}
+
+/// True if `is` holds of any image of a container.
+fn any(value: &Json, is: &dyn Fn(&str) -> bool) -> bool {
+    match value {
+        Json::Array(items) => items.iter().any(|item| any(item, is)),
+        Json::Object(map) => map.iter().any(|(key, value)| {
+            let containers = CONTAINERS.contains(&key.as_str()).then(|| value.as_array()).flatten();
+            let mut images = containers.into_iter().flatten().filter_map(|item| item.get("image")?.as_str());
+            images.any(is) || any(value, is)
+        }),
+        _ => false,
+    }
 }
 
 fn walk(value: &mut Json, see: &mut dyn FnMut(&mut String)) {

@@ -43,7 +43,7 @@ enum Part {
     /// The same in all forms.
     Whole(Arc<RenderedObject>),
     /// Different in each.
-    Open { json: Json, like: Arc<RenderedObject> },
+    Open { json: Arc<Json>, like: Arc<RenderedObject> },
 }
 
 /// One form of a variant.
@@ -56,12 +56,17 @@ pub struct Form {
 }
 
 impl Variant {
+    /// What the objects of an App are called, to be shared by its variants.
+    pub fn keys(rendered: &Rendered) -> Arc<[ObjectKey]> {
+        rendered.objects.keys().cloned().collect()
+    }
+
     /// The variant of an App whose manifests go to the clusters as they are.
-    pub fn plain(rendered: &Rendered) -> Self {
+    pub fn plain(rendered: &Rendered, keys: Arc<[ObjectKey]>) -> Self {
         Self {
             objects: rendered.objects.values().cloned().map(Part::Whole).collect(),
             reads: Arc::default(),
-            keys: rendered.objects.keys().cloned().collect(),
+            keys,
             notes: Vec::new(),
             variables: BTreeMap::new(),
             namespace: None,
@@ -69,7 +74,7 @@ impl Variant {
     }
 
     /// The variant that these lists of changes make, one after the other, of what an App's files have.
-    pub fn new(app: &App, rendered: &Rendered, edits: &[&Edits]) -> Self {
+    pub fn new(app: &App, rendered: &Rendered, edits: &[&Edits], keys: Arc<[ObjectKey]>) -> Self {
         let images = images::laid_over(edits.iter().map(|edits| edits.images.as_slice()));
         let patches: Vec<&Patch> = edits.iter().flat_map(|edits| &edits.patches).map(AsRef::as_ref).collect();
         let declared = app.changes.variables.as_ref();
@@ -92,7 +97,7 @@ impl Variant {
         Self {
             objects,
             reads: made.reads.into_iter().collect(),
-            keys: rendered.objects.keys().cloned().collect(),
+            keys,
             notes: made.notes.into_vec(),
             variables: declared.cloned().unwrap_or_default(),
             namespace: app.namespace.clone(),
@@ -161,16 +166,20 @@ struct Making<'m> {
 
 impl Making<'_> {
     /// An object of the variant; none if something is wrong with it, which is noted.
-    fn part(&mut self, like: &Arc<RenderedObject>, raw: &Json) -> Option<Part> {
+    fn part(&mut self, like: &Arc<RenderedObject>, raw: &Arc<Json>) -> Option<Part> {
+        // Most objects are changed by nothing: they are not even copied.
         let mut json = raw.clone();
-        let mut changed = images::replace(&mut json, self.images);
+        let mut changed = images::concern(&json, self.images);
+        if changed {
+            images::replace(Arc::make_mut(&mut json), self.images);
+        }
         for (number, patch) in self.patches.iter().enumerate() {
             if !patches::picks(&patch.target, like, &json) {
                 continue;
             }
             self.used.insert(number);
             changed = true;
-            if let Err(why) = patches::apply(&patch.edit, like, &mut json) {
+            if let Err(why) = patches::apply(&patch.edit, like, Arc::make_mut(&mut json)) {
                 let message = format!("this patch cannot be applied to {}: {why}", like.key);
                 let note = Note::error(codes::PATCH, patch.at.clone(), message);
                 self.notes.push(note.help("correct the patch, or its target"));
@@ -194,7 +203,7 @@ impl Making<'_> {
             if found.any {
                 // There are only escapes in it, and for those no value is asked.
                 match variables::substitute(&json, known, &|_| None) {
-                    Ok(plain) => (json, changed) = (plain, true),
+                    Ok(plain) => (json, changed) = (Arc::new(plain), true),
                     Err(why) => {
                         self.notes.push(refused(codes::VARIABLE, like, &why.0));
                         return None;

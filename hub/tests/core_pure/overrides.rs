@@ -226,6 +226,24 @@ fn files_do_not_go_to_an_app_that_waits_where_they_are() {
 }
 
 #[test]
+fn where_an_app_waits_it_loses_nothing_that_another_could_want() {
+    let mut world = World::started();
+    world.fleet("fleet.yaml", &fleet("{d: x}"));
+    // new asks for an object of web on us-1, where it cannot have it, and where web waits and keeps it.
+    world.file("new/rimward.yaml", &app("new", "{names: [us-1]}"));
+    world.file("new/cm.yaml", &config_map("web", "1"));
+    world.file("new/broken.yaml", "a: [");
+    world.file("web/rimward.yaml", &(app("web", "{}") + "  variables: {d: null}\n"));
+    world.file("web/cm.yaml", &config_map("other", "${d}"));
+    let step = world.step();
+    assert_eq!(step.blocked("payments/web"), None, "{:?}", step.all_notes());
+    assert_eq!(
+        (step.apps("eu-1")[1].as_str(), step.apps("us-1")),
+        ("payments/web@2", vec!["payments/web@1".to_owned()])
+    );
+}
+
+#[test]
 fn whom_a_waiting_cluster_waited_for_counts_in_circles() {
     let mut world = World::started();
     world.fleet("fleet.yaml", &fleet("{d: x}"));

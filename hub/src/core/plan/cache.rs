@@ -244,11 +244,11 @@ impl RenderCache {
             tenant: tenant.clone(),
             resolved: found.clone(),
         });
-        let forms = found.iter().flat_map(|resolved| &resolved.forms);
-        let named: Vec<_> = forms.map(|form| (form.digest, form.variant.keys.clone())).collect();
-        for (digest, keys) in named {
+        // All forms of an App have the same names.
+        let forms = found.as_ref().map(|resolved| resolved.forms.as_slice()).unwrap_or_default();
+        if let Some(keys) = forms.first().map(|form| form.variant.keys.clone()) {
             let keys = self.intern(keys);
-            self.keys.insert(digest, keys);
+            self.keys.extend(forms.iter().map(|form| (form.digest, keys.clone())));
         }
         found
     }

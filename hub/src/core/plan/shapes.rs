@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use rimward_proto::Digest;
+use rimward_proto::{Digest, ObjectKey};
 
 use super::cache::Counts;
 use crate::core::changes::{Edits, Scalar};
@@ -18,6 +18,7 @@ use crate::render::variant::{Form, Variant};
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     tenant: Option<Tenant>,
+    keys: Option<Arc<[ObjectKey]>>,
     variants: BTreeMap<Vec<u16>, Shape>,
 }
 
@@ -70,14 +71,15 @@ impl Shapes {
         counts: &mut Counts,
     ) -> &mut Shape {
         if !self.variants.contains_key(key) {
+            let keys = self.keys.get_or_insert_with(|| Variant::keys(rendered)).clone();
             let variant = match app.changes.is_empty() {
-                true => Variant::plain(rendered),
+                true => Variant::plain(rendered, keys),
                 false => {
                     counts.apps += 1;
                     let overrides =
                         key.iter().map(|number| &app.changes.overrides[usize::from(*number)].edits);
                     let edits: Vec<&Edits> = std::iter::once(&app.changes.edits).chain(overrides).collect();
-                    Variant::new(app, rendered, &edits)
+                    Variant::new(app, rendered, &edits, keys)
                 }
             };
             counts.checks += 1;
