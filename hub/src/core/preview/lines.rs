@@ -48,7 +48,10 @@ fn put(value: &Value, lead: &str, indent: usize, out: &mut Vec<String>) {
 
 fn leaf(value: &Value, lead: &str, indent: usize, out: &mut Vec<String>) {
     match value {
-        Value::String(text) if text.trim_end_matches('\n').contains('\n') => several(text, lead, indent, out),
+        // A text that is all there is has nothing to be indented against.
+        Value::String(text) if indent > 0 && text.trim_end_matches('\n').contains('\n') => {
+            several(text, lead, indent, out);
+        }
         Value::String(text) => out.push(format!("{lead}{}", quoted(text))),
         // null, true, numbers, {} and [] are the same in both.
         other => out.push(format!("{lead}{other}")),
