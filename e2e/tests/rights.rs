@@ -118,7 +118,7 @@ async fn powerless(rig: &mut Rig) -> Result<()> {
 async fn no_admin(rig: &mut Rig) -> Result<()> {
     let plane = rig.sites[0].plane();
     for (verb, what) in [
-        ("list", "namespaces"),
+        ("watch", "namespaces"),
         ("watch", "serviceaccounts"),
         ("list", "rolebindings.rbac.authorization.k8s.io"),
         ("get", "customresourcedefinitions.apiextensions.k8s.io"),

@@ -11,6 +11,7 @@ pub mod errors;
 pub mod explain;
 pub mod paths;
 pub mod patience;
+pub mod search;
 pub mod watch;
 #[cfg(test)]
 mod watch_tests;

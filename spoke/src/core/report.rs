@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
 use super::health::Standing;
+use super::lost::{LEDGER_LOST, LEFT_OVER};
 use super::managed::{ActiveBundle, Foreign, Managed, Prune};
 use super::order::{Rank, apply_rank};
 use super::outbox::{COALESCE, PROGRESS};
@@ -115,7 +116,8 @@ impl State {
         let Some(active) = &self.active else { return (Vec::new(), Vec::new()) };
         let ours: BTreeSet<&AppId> = self.ledger.entries.values().map(|entry| &entry.app).collect();
         let removed = active.plan.removed.iter().map(|removed| removed.id());
-        let cleared = removed.filter(|app| !ours.contains(app)).collect();
+        let gone = |app: &AppId| !ours.contains(app) && self.is_known_whole(&app.tenant);
+        let cleared = removed.filter(gone).collect();
         let unaccounted = ours.into_iter().filter(|app| active.is_unaccounted(app)).cloned().collect();
         (cleared, unaccounted)
     }
@@ -130,7 +132,8 @@ impl State {
         }
         let apps: BTreeSet<AppId> = if full {
             let active = self.active.iter().flat_map(|active| active.bundles.keys());
-            active.chain(left.keys()).cloned().collect()
+            let removed = self.active.iter().flat_map(|active| &active.plan.removed);
+            active.chain(left.keys()).cloned().chain(removed.map(|removed| removed.id())).collect()
         } else {
             dirty
         };
@@ -156,7 +159,7 @@ impl State {
         let active = self.active.as_ref()?;
         let bundle = active.bundles.get(app);
         if bundle.is_none() && left.is_empty() {
-            return None;
+            return self.unknown_report(active, app);
         }
         let mut tally = Tally::default();
         let entries =
@@ -168,6 +171,10 @@ impl State {
         }
         let ready = tally.ready;
         left.iter().for_each(|key| tally.add(key, self.unwanted_verdict(key)));
+        if active.is_unaccounted(app) {
+            let found = |key: &&ObjectKey| self.ledger.entries.get(*key).is_some_and(|entry| entry.found);
+            left.iter().filter(found).for_each(|key| tally.note(key, LEFT_OVER));
+        }
         let hold = self.outbox.holds.iter().find(|hold| hold.id == *app);
         let (state, reason, message) = tally.state(bundle, active, app, hold);
         Some(AppReport {
@@ -293,6 +300,15 @@ impl Tally {
         if self.worst.as_ref().is_none_or(|worst| (found.grade, Reverse(rank)) > place(worst)) {
             let message = if message.is_empty() { key.to_string() } else { format!("{key}: {message}") };
             self.worst = Some((Verdict { message, ..found }, rank));
+        }
+    }
+
+    /// Something to say of an object that is neither better nor worse for it.
+    fn note(&mut self, key: &ObjectKey, message: &str) {
+        if self.exceptions.len() < REPORT_EXCEPTIONS {
+            let (reason, message) = (LEDGER_LOST.to_owned(), message.to_owned());
+            let (managers, fields) = (Vec::new(), Vec::new());
+            self.exceptions.push(ObjectReport { key: key.clone(), reason, message, managers, fields });
         }
     }
 

@@ -21,6 +21,7 @@ use super::lanes::Lanes;
 use super::ledger::Ledger;
 use super::managed::{ActiveBundle, Base, Managed};
 use super::outbox::Outbox;
+use super::search::Search;
 use super::tenants::Tenants;
 use super::trust::Trust;
 use super::watch::Watches;
@@ -61,6 +62,10 @@ pub struct State {
     pub(crate) plan_writer: Writer,
     pub(crate) ledger: Ledger,
     pub(crate) ledger_writer: Writer,
+    /// There is no ledger yet: the first plan makes one, however little it has, so that none at all says that it was lost.
+    pub(crate) unwritten: bool,
+    /// Objects that are not there any more, by the ledger generation that must be durable before each is made again.
+    pub(crate) ahead_of: BTreeMap<ObjectKey, u64>,
     pub(crate) baselines: Writer,
     pub(crate) baselines_at: Timestamp,
     pub(crate) objects: BTreeMap<ObjectKey, Managed>,
@@ -70,6 +75,9 @@ pub struct State {
     pub(crate) tenants: Tenants,
     pub(crate) kinds: Kinds,
     pub(crate) watches: Watches,
+    pub(crate) search: Search,
+    /// The plan that the hub said last in this run.
+    pub(crate) meant: Option<Digest>,
     pub(crate) compiled: Compiled,
     pub(crate) asking: Asking,
     pub(crate) audit: Audit,
@@ -104,6 +112,9 @@ impl State {
     pub fn start(started: Started, now: Timestamp) -> Result<(Self, Vec<Effect>), RootError> {
         let Started { boot_id, cluster, cluster_uid, trust_domain, settings, .. } = started;
         let trust = Trust::load(cluster, cluster_uid, trust_domain, started.trust)?;
+        // Whoever has accepted a head may have applied a plan, and then had a ledger.
+        let unwritten = started.ledger.is_none();
+        let lost = unwritten && (trust.floor.is_some() || started.plan.is_some());
         let mut state = Self {
             audit: Audit::new(boot_id.clone(), now),
             outbox: Outbox::new(boot_id),
@@ -121,6 +132,8 @@ impl State {
             plan_writer: Writer::default(),
             ledger: started.ledger.unwrap_or_default(),
             ledger_writer: Writer::default(),
+            unwritten,
+            ahead_of: BTreeMap::new(),
             baselines: Writer::default(),
             baselines_at: now,
             objects: BTreeMap::new(),
@@ -130,6 +143,8 @@ impl State {
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),
             watches: Watches::default(),
+            search: Search::default(),
+            meant: None,
             compiled: Compiled::default(),
             asking: Asking::default(),
             flights: Flights::default(),
@@ -140,6 +155,9 @@ impl State {
             wake: None,
             out: Vec::new(),
         };
+        if lost {
+            state.ledger_is_lost(now);
+        }
         state.remember(started.baselines);
         if let Some(plan) = started.plan {
             state.resume(plan);
@@ -243,6 +261,7 @@ fn advance(state: &mut State, now: Timestamp) {
     state.advance_discovery(now);
     state.advance_tenants(now);
     state.advance_watches();
+    state.advance_search(now);
     state.advance_needs(now);
     state.advance_objects();
     for _ in 0..SETTLE_ROUNDS {

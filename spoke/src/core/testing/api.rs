@@ -9,10 +9,11 @@ use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
 use serde_json::{Value, json};
 
 use super::leaves::{Path, content, insert, leaves, owned};
-use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target};
+use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, ListWork, Target};
 use crate::core::errors::{ApiError, ErrorKind};
 use crate::core::event::Live;
 use crate::core::health::Judge;
+use crate::core::lost::Labelled;
 use crate::core::observed::Observed;
 
 /// One stored object.
@@ -73,6 +74,10 @@ pub struct Api {
     pub throttled: usize,
     /// The plan lets foreign objects be taken over.
     pub takeover: bool,
+    /// Namespaces cannot be listed.
+    pub blind: bool,
+    /// Kinds that no tenant's account may list, by namespace.
+    pub unlisted: BTreeSet<(String, String)>,
     /// Events, as the API has them; none if nobody may read them.
     pub said: Option<Vec<Value>>,
 }
@@ -310,6 +315,31 @@ impl Api {
         } else if let Some(stored) = self.objects.remove(key) {
             self.changes.push(Change::Gone(key.clone(), stored.uid));
         }
+    }
+
+    /// The names of all namespaces, if they may be listed.
+    pub fn list_namespaces(&self) -> Result<BTreeSet<String>, ApiError> {
+        match self.blind {
+            true => Err(ApiError::new(ErrorKind::Forbidden, "namespaces is forbidden")),
+            false => Ok(self.namespaces.clone()),
+        }
+    }
+
+    /// All of a kind with a tenant's label in one place, as far as its account may list it.
+    pub fn list_labelled(&self, list: &ListWork) -> Result<Vec<Labelled>, ApiError> {
+        if self.unlisted.contains(&(list.kind.clone(), list.namespace.clone())) {
+            return Err(ApiError::new(ErrorKind::Forbidden, format!("{} is forbidden", list.kind)));
+        }
+        let covers = |key: &&ObjectKey| {
+            (&key.group, &key.kind, &key.namespace) == (&list.group, &list.kind, &list.namespace)
+        };
+        let tenant = |one: &Labelled| one.observed.tenant.as_deref() == Some(list.tenant.as_str());
+        let all = self
+            .objects
+            .keys()
+            .filter(covers)
+            .filter_map(|key| Labelled::from_object(&list.group, &list.kind, &self.json(key)?));
+        Ok(all.filter(tenant).collect())
     }
 
     /// True if a watch by label shows it.
