@@ -52,10 +52,12 @@ async fn pages(connection: &Connection, who: &Identity, base: &str) -> Result<Ve
         let call = Call::new(Method::GET, path).accept(METADATA_LIST);
         let answer = connection.call_patiently(who, call).await?;
         let mut page: Value = serde_json::from_slice(&answer.body).map_err(|_| CallError::Shape("JSON"))?;
-        let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
-            return Err(CallError::Shape("a list"));
-        };
-        found.extend(items);
+        match page.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => found.extend(items),
+            // How some kinds write a list of nothing.
+            Some(Value::Null) => {}
+            _ => return Err(CallError::Shape("a list")),
+        }
         match page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
             Some(token) => next = token.to_owned(),
             None => return Ok(found),
@@ -105,6 +107,15 @@ mod tests {
             assert!(one.headers["accept"].to_str().unwrap().contains("PartialObjectMetadataList"));
             assert!(one.uri.contains("labelSelector=rimward.dev%2Ftenant%3Dshop"), "{}", one.uri);
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_an_empty_list_and_what_is_no_list_is_an_error() {
+        let maps = Resource::new("", "v1", "configmaps");
+        let (connection, _) = serve(|_| reply(200, &json!({"metadata": {}, "items": null}))).await;
+        assert_eq!(labelled(&connection, &maps, &work()).await.unwrap(), []);
+        let (connection, _) = serve(|_| reply(200, &json!({"kind": "Status"}))).await;
+        assert!(labelled(&connection, &maps, &work()).await.is_err());
     }
 
     #[tokio::test]

@@ -153,6 +153,8 @@ pub struct TenantReady {
     pub missing: BTreeSet<String>,
     /// Namespaces in which it could not be made ready, and why; the others can be used.
     pub broken: BTreeMap<String, ApiError>,
+    /// Its account was there already, made by a spoke.
+    pub was_there: bool,
 }
 
 /// Everything the core begins with. Nothing of it needs the hub.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use rimward_proto::object::{APP_LABEL, TENANT_LABEL};
 use rimward_proto::report::{AppReport, State as Status};
 use rimward_proto::{AppId, AppName, TenantName};
@@ -83,6 +84,28 @@ fn is_labelled_by_others(object: &Value) -> bool {
 }
 
 impl State {
+    /// There should be a ledger and there is none.
+    pub(crate) fn ledger_is_lost(&mut self, now: Timestamp) {
+        self.ledger.lost = Some(Lost::default());
+        self.ledger_writer.change();
+        let message = "there should be a ledger, and it is missing or damaged; what the plan wants is adopted, the rest is looked for by \
+                       its labels, and nothing of that is pruned without an approval";
+        self.outbox.event("LedgerLost", message.to_owned(), None, None, now);
+    }
+
+    /// The account of a tenant was seen to. One that a spoke has made before, where this one never had a ledger, says that
+    /// there was another, in an installation that is gone.
+    pub(crate) fn account_seen(&mut self, account: &str, was_there: bool, now: Timestamp) {
+        let Some(seen) = &mut self.first_seen else { return };
+        if !seen.insert(account.to_owned()) || !was_there {
+            return;
+        }
+        self.first_seen = None;
+        self.ledger_is_lost(now);
+        let bundles = self.active.as_ref().map(|active| active.bundles.clone()).unwrap_or_default();
+        self.widen_search(&bundles);
+    }
+
     /// A tombstone that is not said to be done, because nobody knows what is left of its App.
     pub(crate) fn unknown_report(&self, active: &Active, app: &AppId) -> Option<AppReport> {
         let removed = active.plan.removed.iter().any(|removed| removed.id() == *app);

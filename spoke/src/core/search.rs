@@ -15,7 +15,7 @@ use super::errors::{ApiError, ErrorKind};
 use super::flight::{FAST_FIRST, Flight, SLOW_FIRST, SLOW_MAX, backoff};
 use super::glob;
 use super::ledger::{Latch, LedgerEntry};
-use super::lost::{Labelled, Lost, Scope};
+use super::lost::{Labelled, Scope};
 use super::managed::ActiveBundle;
 use super::state::State;
 
@@ -27,6 +27,8 @@ const MAX_LISTS: usize = 20_000;
 const NOT_LISTED: [(&str, &str); 2] = [("", "Event"), ("events.k8s.io", "Event")];
 /// Rounds that are begun again at once: an account that is being set up is known to the server after some seconds.
 const FAST_ROUNDS: u32 = 6;
+/// Tenants named when something stays unknown; each App's own status names its reason.
+const TOLD: usize = 5;
 
 /// What came of one list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,26 +64,20 @@ pub(crate) struct Search {
     unknown: BTreeMap<TenantName, String>,
     /// Tenants of which everything is known.
     proved: BTreeSet<TenantName>,
-    adopted: usize,
-    left: usize,
 }
 
 impl Search {
     pub fn wake(&self) -> Option<Timestamp> {
         self.again
     }
+
+    /// True while something is left to be asked.
+    pub fn is_busy(&self) -> bool {
+        !self.todo.is_empty()
+    }
 }
 
 impl State {
-    /// There should be a ledger and there is none.
-    pub(crate) fn ledger_is_lost(&mut self, now: Timestamp) {
-        self.ledger.lost = Some(Lost::default());
-        self.ledger_writer.change();
-        let message = "the ledger is missing or damaged; what the plan wants is adopted, the rest is looked for by \
-                       its labels, and nothing of that is pruned without an approval";
-        self.outbox.event("LedgerLost", message.to_owned(), None, None, now);
-    }
-
     /// The hub said in this run that this is the plan.
     pub(crate) fn say_meant(&mut self, plan: Digest) {
         self.meant = Some(plan);
@@ -263,7 +259,6 @@ impl State {
                 if entry.uid.is_none() && observed.is_marked_ours() && entry.app.tenant == app.tenant =>
             {
                 entry.uid = Some(observed.uid.clone());
-                self.search.adopted += 1;
             }
             Some(_) => return,
             None => {
@@ -282,7 +277,6 @@ impl State {
                 };
                 self.ledger.entries.insert(key.clone(), entry);
                 self.objects.entry(key.clone()).or_default();
-                self.search.left += 1;
                 (self.watches.stale, self.settle) = (true, true);
             }
         }
@@ -318,6 +312,13 @@ impl State {
         }
         if !unknown.is_empty() {
             self.search.rounds += 1;
+            if self.search.rounds == FAST_ROUNDS {
+                let told = unknown.iter().take(TOLD).map(|(tenant, why)| format!("{tenant}: {why}"));
+                let told: Vec<String> = told.collect();
+                let message =
+                    format!("what is left of {} tenants is not known: {}", unknown.len(), told.join("; "));
+                self.outbox.event("LedgerUnknown", message, None, None, now);
+            }
             let rounds = self.search.rounds;
             let wait = match rounds.checked_sub(FAST_ROUNDS) {
                 None | Some(0) => backoff(FAST_FIRST, SLOW_MAX, rounds),
@@ -327,12 +328,12 @@ impl State {
         }
         (self.search.proved, self.search.unknown) = (proved, unknown);
         if whole {
-            let Search { adopted, left, .. } = std::mem::take(&mut self.search);
+            self.search = Search::default();
             self.ledger.lost = None;
             self.ledger_writer.change();
-            let message = format!(
-                "the ledger is rebuilt: {adopted} objects were adopted by their labels, {left} are left over"
-            );
+            let all = self.ledger.entries.len();
+            let left = self.ledger.entries.values().filter(|entry| entry.found).count();
+            let message = format!("the ledger is rebuilt: {all} objects, of which {left} are left over");
             self.outbox.event("LedgerRebuilt", message, None, None, now);
         }
     }

@@ -202,7 +202,8 @@ impl State {
         };
         let times = [
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
-            self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
+            self.paused_until
+                .filter(|_| !self.queue.is_empty() || self.audit.is_busy() || self.search.is_busy()),
             self.audit.wake(self.objects.len()),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),

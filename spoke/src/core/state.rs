@@ -64,6 +64,8 @@ pub struct State {
     pub(crate) ledger_writer: Writer,
     /// There is no ledger yet: the first plan makes one, however little it has, so that none at all says that it was lost.
     pub(crate) unwritten: bool,
+    /// Of a spoke that began without a ledger and lost none: the accounts that it has seen to.
+    pub(crate) first_seen: Option<BTreeSet<String>>,
     /// Objects that are not there any more, by the ledger generation that must be durable before each is made again.
     pub(crate) ahead_of: BTreeMap<ObjectKey, u64>,
     pub(crate) baselines: Writer,
@@ -133,6 +135,7 @@ impl State {
             ledger: started.ledger.unwrap_or_default(),
             ledger_writer: Writer::default(),
             unwritten,
+            first_seen: (unwritten && !lost).then(BTreeSet::new),
             ahead_of: BTreeMap::new(),
             baselines: Writer::default(),
             baselines_at: now,

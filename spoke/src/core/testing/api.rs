@@ -61,6 +61,8 @@ pub enum Change {
 pub struct Api {
     pub objects: BTreeMap<ObjectKey, Stored>,
     pub namespaces: BTreeSet<String>,
+    /// Accounts that a spoke has made.
+    pub accounts: BTreeSet<String>,
     pub counter: u64,
     /// Changes not yet told to watches.
     pub changes: Vec<Change>,

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::fleet::{App, app, config, config_key};
 use super::world::World;
+use crate::core::Event;
 
 fn web(names: &[&str]) -> App {
     app("shop/web", names.iter().map(|name| config("shop", name, "1")).collect())
@@ -232,6 +233,26 @@ fn labels_that_others_put_there_make_nothing_ours() {
     world.connect();
     publish(&mut world, &[web(&["a"]), api()], &[]);
     assert_eq!(held(&world), names(&["b"]));
+}
+
+#[test]
+fn where_a_spoke_was_before_another_looks_for_what_it_left() {
+    let mut world = started();
+    // Identity, floor and ledger went with their namespace, and the cluster is enrolled again.
+    world.trust = world.fleet.enrolled();
+    (world.ledger, world.plan) = (None, None);
+    world.baselines.clear();
+    world.restart();
+    world.connect();
+    publish(&mut world, &[web(&["a"])], &["shop/api"]);
+    world.pass(SignedDuration::from_mins(1));
+    assert_eq!((held(&world), world.api.objects.len()), (names(&["b", "x", "y"]), 4));
+    assert_eq!((events(&world, "LedgerLost"), events(&world, "LedgerRebuilt")), (1, 1));
+    // Whoever comes to a cluster of its own finds its accounts again, which it made itself.
+    let mut world = started();
+    world.send(Event::Reconcile);
+    publish(&mut world, &[web(&["a", "b"]), api()], &[]);
+    assert_eq!((world.count("list"), events(&world, "LedgerLost")), (0, 0));
 }
 
 #[test]

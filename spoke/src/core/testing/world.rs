@@ -307,7 +307,12 @@ impl World {
                 self.api.namespaces.extend(setup.create.iter().cloned());
                 let missing = setup.used.iter().filter(|name| !self.api.namespaces.contains(*name)).cloned();
                 let missing = missing.collect();
-                Outcome::Tenant(Ok(TenantReady { missing, broken: self.broken_namespaces.clone() }))
+                let was_there = !self.api.accounts.insert(setup.service_account.clone());
+                Outcome::Tenant(Ok(TenantReady {
+                    missing,
+                    broken: self.broken_namespaces.clone(),
+                    was_there,
+                }))
             }
             Work::Get(get) => {
                 count(&mut self.counts, "get", 1);
