@@ -227,6 +227,8 @@ impl Site {
         }
         rig.sites[0].spoke().kill()?;
         rig.sites[0].proxy().pass();
+        // With the disk goes the plan of before, which would have it looked at in time.
+        rig.sites[0].spoke().lose_disk()?;
         self.change(rig).await?;
         rig.sites[0].spoke().start()?;
         self.converges(rig).await

@@ -39,6 +39,12 @@ fn until_unheard(world: &mut World, last: impl Fn(&Work) -> bool) {
     }
 }
 
+/// With it goes the plan of before, which would have what was made again looked at in time.
+fn lose_disk(world: &mut World) {
+    world.plan = None;
+    world.baselines.clear();
+}
+
 fn is_create(work: &Work) -> bool {
     matches!(work, Work::Apply(apply) if !apply.dry_run && apply.mode == ApplyMode::Create)
 }
@@ -51,9 +57,10 @@ fn what_is_made_again_right_before_a_crash_is_pruned_when_the_next_plan_has_it_n
     world.api.remove(&config_key("shop", "a"));
     until_unheard(&mut world, is_create);
     assert!(world.api.objects.contains_key(&config_key("shop", "a")), "it was made again");
+    lose_disk(&mut world);
     world.restart();
-    offer(&mut world, web(&["b"]));
     world.connect();
+    offer(&mut world, web(&["b"]));
     world.pass(SignedDuration::from_secs(5));
     assert!(!world.api.objects.contains_key(&config_key("shop", "a")));
 }
@@ -74,9 +81,10 @@ fn what_is_replaced_right_before_a_crash_is_pruned_when_the_next_plan_has_it_not
     world.connect();
     until_unheard(&mut world, is_create);
     assert!(world.api.objects.contains_key(&config_key("shop", "a")), "it was made again");
+    lose_disk(&mut world);
     world.restart();
-    offer(&mut world, with(None));
     world.connect();
+    offer(&mut world, with(None));
     world.pass(SignedDuration::from_secs(5));
     assert!(!world.api.objects.contains_key(&config_key("shop", "a")));
 }
@@ -91,6 +99,7 @@ proptest! {
         dropped in proptest::array::uniform4(any::<bool>()),
         work in 0..24usize,
         crash in any::<u8>(),
+        disk in any::<bool>(),
     ) {
         const NAMES: [&str; 4] = ["a", "b", "c", "d"];
         let mut world = World::new();
@@ -110,9 +119,13 @@ proptest! {
             }
         }
         world.crash(crash);
+        if disk {
+            lose_disk(&mut world);
+            world.restart();
+        }
         let kept: Vec<&str> = NAMES.iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(name, _)| *name).collect();
-        offer(&mut world, web(&kept));
         world.connect();
+        offer(&mut world, web(&kept));
         world.send(Event::Reconcile);
         world.pass(SignedDuration::from_mins(11));
         let left: Vec<&str> = world.api.objects.keys().map(|key| key.name.as_str()).collect();
