@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rimward_proto::head::{Assignment, Head};
 use rimward_proto::merkle::{InclusionProof, Tree};
 use rimward_proto::plan::Plan;
-use rimward_proto::report::{AppReport, DriftReport, EventReport, HoldReport, State};
+use rimward_proto::report::{AppReport, DriftReport, EventReport, HoldReport, ListsReport, State};
 use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
 use serde::{Deserialize, Serialize};
 
@@ -216,6 +216,8 @@ pub struct ClusterStatus {
     pub cleared: Vec<AppId>,
     /// Deletions it holds.
     pub holds: Vec<HoldReport>,
+    /// What it looks at by list; none if it watches everything.
+    pub lists: Option<ListsReport>,
     /// The run of the spoke that the last report is of.
     pub boot: String,
     /// Of the holds that this run reported, those that were approved by then.

@@ -277,6 +277,7 @@ pub fn problem(kind: &str, name: &str, reason: &str, message: &str) -> ObjectRep
         message: message.into(),
         managers: vec![],
         fields: vec![],
+        listed: None,
     }
 }
 

@@ -9,6 +9,9 @@ pub mod discovery;
 pub mod ensure;
 pub mod errors;
 pub mod explain;
+pub mod list;
+#[cfg(test)]
+mod list_tests;
 pub mod paths;
 pub mod patience;
 pub mod search;

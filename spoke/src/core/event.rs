@@ -2,7 +2,9 @@
 //! the outside; they carry facts, never decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use rimward_proto::head::Floor;
 use rimward_proto::plan::PlanBundle;
 use rimward_proto::session::Offer;
@@ -68,8 +70,8 @@ pub enum Event {
     WatchFailed {
         /// Which watch.
         watch: WatchSpec,
-        /// Why, for people.
-        message: String,
+        /// Why.
+        why: Unlisted,
     },
     /// An effect has completed.
     Done(EffectId, Outcome),
@@ -115,6 +117,8 @@ pub enum Outcome {
     Namespaces(Result<BTreeSet<String>, ApiError>),
     /// All objects of a list, to its last page.
     Labelled(Result<Vec<Labelled>, ApiError>),
+    /// Everything in the place, from the first page to the last; a list that broke off is an error.
+    Listed(Result<Vec<Observed>, Unlisted>),
 }
 
 impl Outcome {
@@ -133,8 +137,20 @@ impl Outcome {
                 | Self::Deleted(Err(_))
                 | Self::Namespaces(Err(_))
                 | Self::Labelled(Err(_))
+                | Self::Listed(Err(_))
         )
     }
+}
+
+/// Why what is in a place is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// For people.
+    pub message: String,
+    /// The account may not list or watch there.
+    pub forbidden: bool,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
 }
 
 /// A live object.
@@ -181,6 +197,24 @@ pub struct Started {
     pub discovery: Option<Discovery>,
     /// From the config file.
     pub settings: Settings,
+    /// How much is watched, and how often the rest is looked at.
+    pub following: Following,
+}
+
+/// How much is watched at once, and how often what is beyond that is looked at. Constants of the program: the default is
+/// what runs, another one is for tests, which cannot wait for 512 watches and a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Following {
+    /// See [`super::follow::MAX_WATCHES`].
+    pub max_watches: usize,
+    /// See [`super::lists::LIST_EVERY`].
+    pub list_every: SignedDuration,
+}
+
+impl Default for Following {
+    fn default() -> Self {
+        Self { max_watches: super::follow::MAX_WATCHES, list_every: super::lists::LIST_EVERY }
+    }
 }
 
 /// What the identity Secret holds of trust. Envelopes are kept as received.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rimward_proto::object::{APP_LABEL, TENANT_LABEL};
-use rimward_proto::report::{AppReport, State as Status};
-use rimward_proto::{AppId, AppName, TenantName};
+use rimward_proto::report::{AppReport, ObjectReport, State as Status};
+use rimward_proto::{AppId, AppName, ObjectKey, TenantName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,9 +18,9 @@ use super::state::{Active, State};
 const NOBODY: &str = "before-first-apply";
 
 /// Why something is told of that a lost ledger would have known.
-pub(crate) const LEDGER_LOST: &str = "LedgerLost";
+const LEDGER_LOST: &str = "LedgerLost";
 /// Of an object that nothing but its labels speaks of.
-pub(crate) const LEFT_OVER: &str = "found by its labels after the ledger was lost; it is not pruned";
+const LEFT_OVER: &str = "found by its labels after the ledger was lost; it is not pruned";
 
 /// What has to be known of a lost ledger across restarts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,18 @@ fn is_labelled_by_others(object: &Value) -> bool {
     };
     let theirs = |entry: &&Value| !is_ours(entry) && entry["manager"] != NOBODY && labels(entry);
     entries.into_iter().flatten().any(|entry| theirs(&entry))
+}
+
+/// An object that nothing but its labels speaks of, as it is told.
+pub(crate) fn left_over(key: &ObjectKey) -> ObjectReport {
+    ObjectReport {
+        key: key.clone(),
+        reason: LEDGER_LOST.to_owned(),
+        message: LEFT_OVER.to_owned(),
+        managers: Vec::new(),
+        fields: Vec::new(),
+        listed: None,
+    }
 }
 
 impl State {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
 use super::health::Standing;
-use super::lost::{LEDGER_LOST, LEFT_OVER};
+use super::lost::left_over;
 use super::managed::{ActiveBundle, Foreign, Managed, Prune};
 use super::order::{Rank, apply_rank};
 use super::outbox::{COALESCE, PROGRESS};
@@ -108,6 +108,7 @@ impl State {
             holds: fitting(&self.outbox.holds, HOLDS_SHARE),
             drift,
             events,
+            lists: self.watches.lists.report().map(Box::new),
         };
         self.out.push(Effect::Send(SpokeMessage::Report(report)));
     }
@@ -173,7 +174,13 @@ impl State {
         left.iter().for_each(|key| tally.add(key, self.unwanted_verdict(key)));
         if active.is_unaccounted(app) {
             let found = |key: &&ObjectKey| self.ledger.entries.get(*key).is_some_and(|entry| entry.found);
-            left.iter().filter(found).for_each(|key| tally.note(key, LEFT_OVER));
+            let room = REPORT_EXCEPTIONS.saturating_sub(tally.exceptions.len());
+            tally.exceptions.extend(left.iter().filter(found).take(room).map(left_over));
+        }
+        for object in &mut tally.exceptions {
+            let entry = self.ledger.entries.get(&object.key);
+            object.listed =
+                entry.and_then(|entry| self.watches.lists.of(&entry.service_account, &object.key));
         }
         let hold = self.outbox.holds.iter().find(|hold| hold.id == *app);
         let (state, reason, message) = tally.state(bundle, active, app, hold);
@@ -293,6 +300,7 @@ impl Tally {
                 message: message.clone(),
                 managers,
                 fields,
+                listed: None,
             });
         }
         let rank = apply_rank(key);
@@ -300,15 +308,6 @@ impl Tally {
         if self.worst.as_ref().is_none_or(|worst| (found.grade, Reverse(rank)) > place(worst)) {
             let message = if message.is_empty() { key.to_string() } else { format!("{key}: {message}") };
             self.worst = Some((Verdict { message, ..found }, rank));
-        }
-    }
-
-    /// Something to say of an object that is neither better nor worse for it.
-    fn note(&mut self, key: &ObjectKey, message: &str) {
-        if self.exceptions.len() < REPORT_EXCEPTIONS {
-            let (reason, message) = (LEDGER_LOST.to_owned(), message.to_owned());
-            let (managers, fields) = (Vec::new(), Vec::new());
-            self.exceptions.push(ObjectReport { key: key.clone(), reason, message, managers, fields });
         }
     }
 

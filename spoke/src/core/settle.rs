@@ -43,7 +43,7 @@ impl State {
         }
         if std::mem::take(&mut self.watches.shrunk) {
             self.watches.stale = true;
-            self.advance_watches();
+            self.advance_watches(now);
         }
         self.finish_plan(now);
         false
@@ -147,6 +147,7 @@ impl State {
                 self.object_done(&key, outcome, now);
             }
             (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
+            (Flight::List(place), Outcome::Listed(result)) => self.listed(&place, result, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
             (Flight::Namespaces, Outcome::Namespaces(result)) => self.namespaces_listed(result),
             (Flight::Labelled(work), Outcome::Labelled(result)) => self.labelled(&work, result, now),
@@ -205,6 +206,7 @@ impl State {
             self.paused_until
                 .filter(|_| !self.queue.is_empty() || self.audit.is_busy() || self.search.is_busy()),
             self.audit.wake(self.objects.len()),
+            self.watches.lists.wake().map(|at| at.max(self.paused_until.unwrap_or(at))),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),

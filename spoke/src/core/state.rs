@@ -16,6 +16,7 @@ use super::discovery::Kinds;
 use super::effect::{Effect, Work};
 use super::event::{Baseline, Event, Settings, Started, StoredPlan};
 use super::flight::{Flight, Flights, Writer};
+use super::follow::Watches;
 use super::health::{Asking, Compiled};
 use super::lanes::Lanes;
 use super::ledger::Ledger;
@@ -24,7 +25,6 @@ use super::outbox::Outbox;
 use super::search::Search;
 use super::tenants::Tenants;
 use super::trust::Trust;
-use super::watch::Watches;
 
 /// The plan in force.
 #[derive(Debug, Clone)]
@@ -117,6 +117,7 @@ impl State {
         // Whoever has accepted a head may have applied a plan, and then had a ledger.
         let unwritten = started.ledger.is_none();
         let lost = unwritten && (trust.floor.is_some() || started.plan.is_some());
+        let watches = Watches::new(started.following, boot_id.clone());
         let mut state = Self {
             audit: Audit::new(boot_id.clone(), now),
             outbox: Outbox::new(boot_id),
@@ -145,9 +146,9 @@ impl State {
             needs: Needs::default(),
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),
-            watches: Watches::default(),
             search: Search::default(),
             meant: None,
+            watches,
             compiled: Compiled::default(),
             asking: Asking::default(),
             flights: Flights::default(),
@@ -234,6 +235,7 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
         Event::ReportAck { boot_id, counter } => state.outbox.acknowledged(&boot_id, counter),
         Event::Reconcile => {
             state.look_again(now);
+            state.watches.reach_again();
             state.audit_all();
         }
         Event::Config(settings) => {
@@ -244,8 +246,8 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
         }
         Event::WatchSynced { watch, objects } => state.watch_synced(&watch, objects, now),
         Event::WatchUpsert { watch, object } => state.watch_told(&watch, *object, now),
-        Event::WatchDeleted { key, uid, .. } => state.watch_deleted(&key, &uid, now),
-        Event::WatchFailed { watch, message } => state.watch_failed(&watch, &message, now),
+        Event::WatchDeleted { watch, key, uid } => state.watch_deleted(&watch, &key, &uid, now),
+        Event::WatchFailed { watch, why } => state.watch_failed(&watch, &why, now),
         Event::Done(id, outcome) => {
             if let Some(flight) = state.flights.finish(id) {
                 state.done(flight, outcome, now);
@@ -263,7 +265,7 @@ fn advance(state: &mut State, now: Timestamp) {
     state.advance_pending(now);
     state.advance_discovery(now);
     state.advance_tenants(now);
-    state.advance_watches();
+    state.advance_watches(now);
     state.advance_search(now);
     state.advance_needs(now);
     state.advance_objects();
@@ -274,6 +276,7 @@ fn advance(state: &mut State, now: Timestamp) {
         state.advance_objects();
     }
     state.advance_audit(now);
+    state.advance_lists(now);
     state.advance_ledger(now);
     state.advance_explain(now);
     state.advance_report(now);

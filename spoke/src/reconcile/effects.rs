@@ -22,13 +22,15 @@ use crate::cluster::discovery::{Plurals, discover};
 use crate::cluster::ensure;
 use crate::cluster::errors::{CallError, chain};
 use crate::cluster::explain::explain;
+use crate::cluster::list::{self, Place};
 use crate::cluster::paths::Resource;
 use crate::cluster::search;
+use crate::cluster::watch::unlisted;
 use crate::core::effect::{
-    ApplyMode, ApplyWork, Body, DeleteWork, ExplainWork, FoldWork, GetWork, ListWork, Target,
+    ApplyMode, ApplyWork, Body, DeleteWork, ExplainWork, FoldWork, GetWork, ListWork, Target, WatchSpec,
 };
 use crate::core::errors::Verb;
-use crate::core::event::{Live, StoredTrust};
+use crate::core::event::{Live, StoredTrust, Unlisted};
 use crate::core::lost::Labelled;
 use crate::core::{ApiError, EffectId, ErrorKind, Event, Observed, Outcome, Work, apply_body, decorate};
 use crate::metrics::Metrics;
@@ -135,6 +137,7 @@ impl Executor {
                 Outcome::Namespaces(self.count("list", search::namespaces(&self.connection).await))
             }
             Work::ListLabelled(work) => Outcome::Labelled(self.count("list", self.labelled(&work).await)),
+            Work::List(place) => Outcome::Listed(self.list(&place).await),
         }
     }
 
@@ -247,6 +250,14 @@ impl Executor {
         search::labelled(&self.connection, &resource, work).await
     }
 
+    async fn list(&self, spec: &WatchSpec) -> Result<Vec<Observed>, Unlisted> {
+        let place = Place::new(spec, &self.plurals.load()).map_err(|error| unlisted(&error, None))?;
+        self.limiter.wait().await;
+        let listed = list::list(&self.connection, &place).await;
+        self.metrics.request("list", if listed.is_ok() { "ok" } else { "unknown" });
+        listed.map(|(objects, _)| objects).map_err(|error| unlisted(&error, Some(&place)))
+    }
+
     fn place(&self, target: &Target) -> Result<(Identity, Resource), ApiError> {
         let who = Identity::account(&target.service_account)
             .ok_or_else(|| ApiError::new(ErrorKind::Forbidden, "the ServiceAccount is not namespace/name"))?;
@@ -307,5 +318,6 @@ fn name(work: &Work) -> &'static str {
         Work::Explain(_) => "explain",
         Work::ListNamespaces => "list-namespaces",
         Work::ListLabelled(_) => "list-labelled",
+        Work::List(_) => "list",
     }
 }

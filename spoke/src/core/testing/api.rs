@@ -9,11 +9,10 @@ use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
 use serde_json::{Value, json};
 
 use super::leaves::{Path, content, insert, leaves, owned};
-use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, ListWork, Target};
+use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target, WatchSpec};
 use crate::core::errors::{ApiError, ErrorKind};
-use crate::core::event::Live;
+use crate::core::event::{Live, Unlisted};
 use crate::core::health::Judge;
-use crate::core::lost::Labelled;
 use crate::core::observed::Observed;
 
 /// One stored object.
@@ -54,6 +53,11 @@ impl Stored {
 pub enum Change {
     Upsert(ObjectKey),
     Gone(ObjectKey, String),
+}
+
+/// The account may not list there.
+pub fn forbidden() -> Unlisted {
+    Unlisted { message: "forbidden".to_owned(), forbidden: true, retry_after: None }
 }
 
 /// The server.
@@ -101,6 +105,12 @@ impl Api {
         let body = self.json(key)?;
         let observed = Observed::from_object(judge, &key.group, &key.kind, &body)?;
         Some(Live { observed, body })
+    }
+
+    /// What a list of this place shows.
+    pub fn list(&self, spec: &WatchSpec) -> Vec<Observed> {
+        let covered = self.objects.keys().filter(|key| spec.covers(key) && self.is_labelled(key));
+        covered.filter_map(|key| self.live(key, &spec.judge)).map(|live| live.observed).collect()
     }
 
     /// Server-side apply.
@@ -317,31 +327,6 @@ impl Api {
         } else if let Some(stored) = self.objects.remove(key) {
             self.changes.push(Change::Gone(key.clone(), stored.uid));
         }
-    }
-
-    /// The names of all namespaces, if they may be listed.
-    pub fn list_namespaces(&self) -> Result<BTreeSet<String>, ApiError> {
-        match self.blind {
-            true => Err(ApiError::new(ErrorKind::Forbidden, "namespaces is forbidden")),
-            false => Ok(self.namespaces.clone()),
-        }
-    }
-
-    /// All of a kind with a tenant's label in one place, as far as its account may list it.
-    pub fn list_labelled(&self, list: &ListWork) -> Result<Vec<Labelled>, ApiError> {
-        if self.unlisted.contains(&(list.kind.clone(), list.namespace.clone())) {
-            return Err(ApiError::new(ErrorKind::Forbidden, format!("{} is forbidden", list.kind)));
-        }
-        let covers = |key: &&ObjectKey| {
-            (&key.group, &key.kind, &key.namespace) == (&list.group, &list.kind, &list.namespace)
-        };
-        let tenant = |one: &Labelled| one.observed.tenant.as_deref() == Some(list.tenant.as_str());
-        let all = self
-            .objects
-            .keys()
-            .filter(covers)
-            .filter_map(|key| Labelled::from_object(&list.group, &list.kind, &self.json(key)?));
-        Ok(all.filter(tenant).collect())
     }
 
     /// True if a watch by label shows it.

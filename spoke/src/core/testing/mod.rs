@@ -16,6 +16,7 @@ mod cases;
 mod drifting;
 mod explaining;
 mod finished;
+mod following;
 mod health;
 mod losing;
 mod losing_property;

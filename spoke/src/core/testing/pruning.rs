@@ -6,6 +6,7 @@ use rimward_proto::Digest;
 use rimward_proto::report::{HoldReport, State as Status};
 use serde_json::json;
 
+use super::api::forbidden;
 use super::fleet::{App, app, config, config_key, key_of};
 use super::world::{Fault, World};
 use crate::core::ledger::Latch;
@@ -78,7 +79,7 @@ fn what_was_inside_one_budget_is_counted_again_under_a_smaller_one() {
     world.pass(SignedDuration::from_secs(10));
     world.broken = world.watches.clone();
     for watch in world.watches.clone() {
-        world.send(Event::WatchFailed { watch, message: "forbidden".into() });
+        world.send(Event::WatchFailed { watch, why: forbidden() });
     }
     publish(&mut world, &[within(5..8, 20)], &[]);
     let latches = |world: &World, latch| {
@@ -351,7 +352,7 @@ fn a_deletion_that_may_not_be_made_holds_up_the_others_for_a_while_only() {
     world.broken = world.watches.iter().filter(|spec| spec.kind == "Deployment").cloned().collect();
     let broken: Vec<_> = world.broken.iter().cloned().collect();
     for watch in broken {
-        world.send(Event::WatchFailed { watch, message: "forbidden".into() });
+        world.send(Event::WatchFailed { watch, why: forbidden() });
     }
     publish(&mut world, &[], &["shop/web"]);
     assert!(world.api.objects.contains_key(&key_of(&settings)));

@@ -1,11 +1,42 @@
-//! The watches of the model: what each lists, and what it is told.
+//! The watches and lists of the model: what each shows, and what it is told.
 
 use std::collections::BTreeSet;
 
-use super::api::Change;
+use rimward_proto::ObjectKey;
+
+use super::api::{Api, Change, forbidden};
 use super::world::World;
-use crate::core::effect::WatchSpec;
-use crate::core::{Event, Observed};
+use crate::core::Event;
+use crate::core::effect::{ListWork, WatchSpec};
+use crate::core::errors::{ApiError, ErrorKind};
+use crate::core::lost::Labelled;
+
+impl Api {
+    /// The names of all namespaces, if they may be listed.
+    pub fn list_namespaces(&self) -> Result<BTreeSet<String>, ApiError> {
+        match self.blind {
+            true => Err(ApiError::new(ErrorKind::Forbidden, "namespaces is forbidden")),
+            false => Ok(self.namespaces.clone()),
+        }
+    }
+
+    /// All of a kind with a tenant's label in one place, as far as its account may list it.
+    pub fn list_labelled(&self, list: &ListWork) -> Result<Vec<Labelled>, ApiError> {
+        if self.unlisted.contains(&(list.kind.clone(), list.namespace.clone())) {
+            return Err(ApiError::new(ErrorKind::Forbidden, format!("{} is forbidden", list.kind)));
+        }
+        let covers = |key: &&ObjectKey| {
+            (&key.group, &key.kind, &key.namespace) == (&list.group, &list.kind, &list.namespace)
+        };
+        let tenant = |one: &Labelled| one.observed.tenant.as_deref() == Some(list.tenant.as_str());
+        let all = self
+            .objects
+            .keys()
+            .filter(covers)
+            .filter_map(|key| Labelled::from_object(&list.group, &list.kind, &self.json(key)?));
+        Ok(all.filter(tenant).collect())
+    }
+}
 
 impl World {
     pub fn set_watches(&mut self, specs: BTreeSet<WatchSpec>) {
@@ -19,12 +50,9 @@ impl World {
     /// A watch lists, or fails to.
     pub fn list(&mut self, spec: &WatchSpec) {
         if self.broken.contains(spec) {
-            let message = "forbidden".to_owned();
-            return self.events.push(Event::WatchFailed { watch: spec.clone(), message });
+            return self.events.push(Event::WatchFailed { watch: spec.clone(), why: forbidden() });
         }
-        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
-        let objects: Vec<Observed> =
-            covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect();
+        let objects = self.api.list(spec);
         self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
     }
 

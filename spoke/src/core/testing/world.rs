@@ -10,11 +10,11 @@ use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Offer, SpokeMessage};
 use serde_json::Value;
 
-use super::api::Api;
+use super::api::{Api, forbidden};
 use super::fleet::Fleet;
 use super::losing_property::Loss;
 use crate::core::effect::WatchSpec;
-use crate::core::event::{Baseline, StoredPlan, StoredTrust, TenantReady};
+use crate::core::event::{Baseline, Following, StoredPlan, StoredTrust, TenantReady, Unlisted};
 use crate::core::health::explain::sum_up;
 use crate::core::{
     ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Outcome, Settings, Started, State, Work,
@@ -67,7 +67,11 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let fleet = Fleet::new();
+        Self::following(Following::default())
+    }
+
+    pub fn following(following: Following) -> Self {
+        let fleet = Fleet { following, ..Fleet::new() };
         let mut discovery = Discovery::default();
         for (group, kind, namespaced) in [
             ("", "ConfigMap", true),
@@ -248,6 +252,7 @@ impl World {
                 Work::Explain(_) => Outcome::Explained(None),
                 Work::ListNamespaces => Outcome::Namespaces(Err(failed())),
                 Work::ListLabelled(_) => Outcome::Labelled(Err(failed())),
+                Work::List(_) => Outcome::Listed(Err(Unlisted::default())),
                 _ => Outcome::Written(Err("io".into())),
             },
         };
@@ -336,6 +341,11 @@ impl World {
             Work::Delete(delete) => {
                 self.check_counted();
                 Outcome::Deleted(self.api.delete(delete))
+            }
+            Work::List(spec) => {
+                count(&mut self.counts, "list", 1);
+                let may = !self.broken.contains(spec);
+                Outcome::Listed(may.then(|| self.api.list(spec)).ok_or_else(forbidden))
             }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
