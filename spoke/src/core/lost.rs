@@ -1,5 +1,5 @@
 //! What has to be known of a ledger that was lost, and what an object says by
-//! its labels of whose it is. See [`super::search`].
+//! its labels of whose it is. The search itself is next door.
 
 use std::collections::BTreeSet;
 
