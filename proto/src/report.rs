@@ -192,7 +192,7 @@ pub struct HoldReport {
     pub digest: Digest,
     /// The App the objects belong to.
     pub id: AppId,
-    /// `OverBudget`, `Protected` or `Stale`.
+    /// `OverBudget`, `Protected`, `LedgerLost`, `Stale`, `CeilingProtected` or `CeilingDeletesPerDay`.
     pub reason: String,
     /// Exactly what would be deleted.
     pub objects: Vec<HeldObject>,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::Failure;
+use super::explain::ExplainArgs;
+use super::plan_args::PlanArgs;
 use super::reference::Reference;
 
 /// Looks at a fleet of Kubernetes clusters and acts on it.
@@ -84,6 +86,10 @@ pub enum Output {
     Yaml,
     /// References, one a line.
     Name,
+    /// For people, in sentences.
+    Text,
+    /// A comment on a pull request.
+    Markdown,
 }
 
 /// When to colour.
@@ -131,14 +137,14 @@ pub enum Command {
     Validate(Rest),
     /// Run a fleet's tests (not built yet)
     Test(Rest),
-    /// Preview a change (not built yet)
-    Plan(Rest),
+    /// What a change would do to every cluster, before it is made
+    Plan(PlanArgs),
     /// Install the hub or a spoke (not built yet; see enroll)
     Install(Rest),
     /// Log in to a hub (not built yet)
     Login(Rest),
-    /// Why an App is, or is not, on a cluster (not built yet)
-    Explain(Rest),
+    /// Why an App, or an object, is on a cluster, or why it is not
+    Explain(ExplainArgs),
     /// What ran when (not built yet)
     History(Rest),
     /// Reject a rollout or a hold (not built yet)
@@ -312,16 +318,27 @@ fn commit(text: &str) -> Result<String, String> {
 }
 
 impl Command {
+    /// What it can print, the default first.
+    fn formats(&self) -> &'static [Output] {
+        use Output::{Json, Markdown, Name, Table, Text, Wide, Yaml};
+        match self {
+            Command::Get(_) | Command::Describe { .. } | Command::Status | Command::Version => {
+                &[Table, Wide, Json, Yaml, Name]
+            }
+            Command::Plan(_) => &[Text, Json, Yaml, Markdown],
+            Command::Explain(_) => &[Text, Json, Yaml],
+            _ => &[],
+        }
+    }
+
     /// Its name, if it is part of the interface and not of this version.
     pub fn unbuilt(&self) -> Option<&'static str> {
         Some(match self {
             Command::New(_) => "new",
             Command::Validate(_) => "validate",
             Command::Test(_) => "test",
-            Command::Plan(_) => "plan",
             Command::Install(_) => "install",
             Command::Login(_) => "login",
-            Command::Explain(_) => "explain",
             Command::History(_) => "history",
             Command::Reject(_) => "reject",
             Command::Rollback(_) => "rollback",
@@ -350,7 +367,6 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
         return Ok(());
     }
     let get = matches!(command, Command::Get(_));
-    let prints = get || matches!(command, Command::Describe { .. } | Command::Status | Command::Version);
     let filters = [
         ("--tenant", global.tenant.is_some()),
         ("--app", global.app.is_some()),
@@ -359,11 +375,23 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
         ("--state", global.state.is_some()),
         ("--watch", global.watch),
     ];
-    let without_meaning = filters.into_iter().find(|(_, given)| *given && !get).map(|(name, _)| name);
-    let output = (global.output.is_some() && !prints).then_some("--output");
+    // An App is explained on a cluster.
+    let means = |name: &str| get || (name == "--cluster" && matches!(command, Command::Explain(_)));
+    let without_meaning =
+        filters.into_iter().find(|(name, given)| *given && !means(name)).map(|(name, _)| name);
+    let formats = command.formats();
+    let output = (global.output.is_some() && formats.is_empty()).then_some("--output");
     let yes = (global.yes && !matches!(command, Command::Approve(_))).then_some("--yes");
-    match without_meaning.or(output).or(yes) {
-        Some(flag) => Err(Failure::usage(format!("{flag} means nothing for this command"))),
-        None => Ok(()),
+    if let Some(flag) = without_meaning.or(output).or(yes) {
+        return Err(Failure::usage(format!("{flag} means nothing for this command")));
     }
+    let Some(output) = global.output.filter(|output| !formats.contains(output)) else { return Ok(()) };
+    let name =
+        |format: &Output| format.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
+    let known: Vec<String> = formats.iter().map(name).collect();
+    Err(Failure::usage(format!(
+        "this command does not print {}; it prints {}",
+        name(&output),
+        known.join(", ")
+    )))
 }

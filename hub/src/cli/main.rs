@@ -9,9 +9,13 @@ mod columns;
 mod describe;
 mod enroll;
 mod exit;
+mod explain;
 mod get;
 mod kube_apply;
 mod output;
+mod plan;
+mod plan_args;
+mod plan_folders;
 mod reconcile;
 mod reference;
 mod sse;
@@ -78,6 +82,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             output::print(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Yes)
         }
+        Command::Plan(args) => plan::run(&global, &args).await,
+        Command::Explain(args) => explain::run(&client()?, &global, &args).await,
         Command::Version => status::version(&global),
         Command::Status => status::run(&client()?, &global).await,
         Command::Get(args) => get::run(&client()?, &global, &args).await,

@@ -235,11 +235,9 @@ async fn what_is_not_there_is_404_and_what_is_not_built_501() {
         "/rollouts",
         "/rollouts/r1",
         "/audit",
-        "/previews",
         "/pauses",
         "/enrollments",
         "/clusters/eu-1/history",
-        "/tenants/payments/apps/web/explain",
         "/tenants/payments/apps/web/history",
     ] {
         let (status, problem) = server.get(path).await;

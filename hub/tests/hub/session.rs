@@ -76,7 +76,7 @@ pub fn hello(cluster: &str) -> Hello {
 /// A plan of one App with these objects, and its index.
 pub fn plan(objects: &[&str]) -> (Plan, Vec<u8>) {
     let entry = |text: &&str| IndexEntry {
-        key: ObjectKey::new("", "ConfigMap", "a", text[text.len().saturating_sub(60)..].into()),
+        key: ObjectKey::new("", "ConfigMap", "a", &text[text.len().saturating_sub(60)..]),
         version: "v1".into(),
         sha256: Digest::of(text.as_bytes()),
         bytes: text.len() as u64,

@@ -14,6 +14,7 @@ pub mod list;
 mod list_tests;
 pub mod paths;
 pub mod patience;
+pub mod search;
 pub mod watch;
 #[cfg(test)]
 mod watch_tests;

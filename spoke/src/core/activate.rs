@@ -53,10 +53,13 @@ impl State {
         let changed = self.changed_terms(&bundles);
         self.recall_deletes(now);
         self.hand_over(&bundles);
-        self.grow_ledger(&wanted);
+        let meant = self.is_meant(pending.digest);
+        self.grow_ledger(&wanted, meant);
+        self.widen_search(&bundles);
         self.exchange_wants(&wanted);
         if self.ledger.spent.plan != Some(pending.digest) {
             self.ledger.spent = Spent { plan: Some(pending.digest), deletes: 0 };
+            self.count_again();
             // What was granted out of the budget before is this plan's to grant.
             let stuck = self.objects.values_mut().filter_map(|managed| managed.stuck.as_mut());
             stuck.for_each(|stuck| stuck.granted = false);
@@ -115,10 +118,21 @@ impl State {
         }
     }
 
-    fn grow_ledger(&mut self, wanted: &[Wanted<'_>]) {
-        let (mut grew, mut new) = (false, Vec::new());
+    /// What another plan's budget let go and is not on its way out yet is this plan's to count, and to hold. What was held
+    /// stays held: no plan makes it fit.
+    fn count_again(&mut self) {
+        for entry in self.ledger.entries.values_mut().filter(|entry| entry.latch == Latch::Budgeted) {
+            entry.latch = Latch::Open;
+            self.ledger_writer.change();
+        }
+    }
+
+    fn grow_ledger(&mut self, wanted: &[Wanted<'_>], meant: bool) {
+        let (mut grew, mut new) = (std::mem::take(&mut self.unwritten), Vec::new());
+        let lost = self.ledger.lost.is_some();
         let mut entries = self.ledger.entries.iter_mut().peekable();
         for Wanted { key, version, bundle, .. } in wanted {
+            let proved = meant && !bundle.carried;
             let service_account = &bundle.plan.service_account;
             while entries.next_if(|(at, _)| at < key).is_some() {}
             match entries.next_if(|(at, _)| at == key) {
@@ -127,8 +141,15 @@ impl State {
                         && entry.version == **version
                         && entry.service_account == *service_account
                         && entry.latch == Latch::Open
-                        && entry.counted.is_none();
+                        && entry.counted.is_none()
+                        && !(entry.found && proved);
                     if !same {
+                        let unwanted = self.objects.get(key).is_none_or(|managed| managed.want.is_none());
+                        if entry.found && unwanted {
+                            // Labels alone make nothing ours: a read says more.
+                            entry.uid = None;
+                        }
+                        entry.found &= !proved;
                         (entry.app, entry.latch, entry.counted) = (bundle.id.clone(), Latch::Open, None);
                         entry.version.clone_from(version);
                         entry.service_account.clone_from(service_account);
@@ -146,6 +167,7 @@ impl State {
                         latch: Latch::Open,
                         finished: None,
                         keep: false,
+                        found: lost && !proved,
                         counted: None,
                     };
                     new.push(((*key).clone(), entry));
@@ -201,8 +223,10 @@ impl State {
             }
             managed.want = want;
         }
+        // It may well be there: a read says so for less than an apply that is refused.
+        let must = if self.ledger.lost.is_some() { Must::Look } else { Must::Nothing };
         for wanted in new.into_iter().chain(wanted) {
-            let managed = Managed { want: Some(wanted.want(None)), ..Managed::default() };
+            let managed = Managed { want: Some(wanted.want(None)), must: must.clone(), ..Managed::default() };
             self.objects.insert(wanted.key.clone(), managed);
         }
         let entries = &self.ledger.entries;

@@ -72,6 +72,11 @@ pub enum Work {
     /// As the tenant: look up what Kubernetes says about an object that is not healthy.
     /// → [`super::Outcome::Explained`]
     Explain(Box<ExplainWork>),
+    /// As the agent: the names of all namespaces. → [`super::Outcome::Namespaces`]
+    ListNamespaces,
+    /// As the tenant: the metadata of all objects of a kind with the tenant's label, in one place.
+    /// → [`super::Outcome::Labelled`]
+    ListLabelled(Box<ListWork>),
     /// As the tenant: list, to the last page, what a watch of this would show. → [`super::Outcome::Listed`]
     List(Box<WatchSpec>),
 }
@@ -165,6 +170,23 @@ pub struct DeleteWork {
     pub uid: String,
     /// Precondition.
     pub resource_version: String,
+}
+
+/// See [`Work::ListLabelled`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListWork {
+    /// The tenant whose label they carry.
+    pub tenant: TenantName,
+    /// `namespace/name` of the ServiceAccount to impersonate.
+    pub service_account: String,
+    /// API group.
+    pub group: String,
+    /// API version, without the group.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
 }
 
 /// See [`Work::Explain`].

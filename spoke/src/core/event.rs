@@ -16,6 +16,7 @@ use super::discovery::Discovery;
 use super::effect::{EffectId, WatchSpec};
 use super::errors::ApiError;
 use super::ledger::Ledger;
+use super::lost::Labelled;
 use super::observed::{Fingerprint, Observed};
 
 /// Something happened.
@@ -112,6 +113,10 @@ pub enum Outcome {
     /// What Kubernetes says about an object, each part `Reason: message`; none if it cannot be asked, or the tenant may
     /// not ask.
     Explained(Option<Vec<String>>),
+    /// The names of all namespaces.
+    Namespaces(Result<BTreeSet<String>, ApiError>),
+    /// All objects of a list, to its last page.
+    Labelled(Result<Vec<Labelled>, ApiError>),
     /// Everything in the place, from the first page to the last; a list that broke off is an error.
     Listed(Result<Vec<Observed>, Unlisted>),
 }
@@ -130,6 +135,8 @@ impl Outcome {
                 | Self::Got { live: Err(_), .. }
                 | Self::Applied(Err(_))
                 | Self::Deleted(Err(_))
+                | Self::Namespaces(Err(_))
+                | Self::Labelled(Err(_))
                 | Self::Listed(Err(_))
         )
     }
@@ -162,6 +169,8 @@ pub struct TenantReady {
     pub missing: BTreeSet<String>,
     /// Namespaces in which it could not be made ready, and why; the others can be used.
     pub broken: BTreeMap<String, ApiError>,
+    /// Its account was there already, made by a spoke.
+    pub was_there: bool,
 }
 
 /// Everything the core begins with. Nothing of it needs the hub.
@@ -178,7 +187,7 @@ pub struct Started {
     /// Roots, floor and head as last written; from enrolment at first.
     pub trust: StoredTrust,
     /// The ledger as last written; none when it is not there or cannot be read: then everything is looked at before
-    /// it is taken for ours, and nothing is pruned.
+    /// it is taken for ours, and nothing is pruned that was there before.
     pub ledger: Option<Ledger>,
     /// The active plan as last stored; none when the disk is new.
     pub plan: Option<StoredPlan>,

@@ -22,6 +22,7 @@ use super::lanes::Lanes;
 use super::ledger::Ledger;
 use super::managed::{ActiveBundle, Base, Managed};
 use super::outbox::Outbox;
+use super::search::Search;
 use super::tenants::Tenants;
 use super::trust::Trust;
 
@@ -61,6 +62,12 @@ pub struct State {
     pub(crate) plan_writer: Writer,
     pub(crate) ledger: Ledger,
     pub(crate) ledger_writer: Writer,
+    /// There is no ledger yet: the first plan makes one, however little it has, so that none at all says that it was lost.
+    pub(crate) unwritten: bool,
+    /// Of a spoke that began without a ledger and lost none: the accounts that it has seen to.
+    pub(crate) first_seen: Option<BTreeSet<String>>,
+    /// Objects that are not there any more, by the ledger generation that must be durable before each is made again.
+    pub(crate) ahead_of: BTreeMap<ObjectKey, u64>,
     pub(crate) baselines: Writer,
     pub(crate) baselines_at: Timestamp,
     pub(crate) objects: BTreeMap<ObjectKey, Managed>,
@@ -70,6 +77,9 @@ pub struct State {
     pub(crate) tenants: Tenants,
     pub(crate) kinds: Kinds,
     pub(crate) watches: Watches,
+    pub(crate) search: Search,
+    /// The plan that the hub said last in this run.
+    pub(crate) meant: Option<Digest>,
     pub(crate) compiled: Compiled,
     pub(crate) asking: Asking,
     pub(crate) audit: Audit,
@@ -104,6 +114,9 @@ impl State {
     pub fn start(started: Started, now: Timestamp) -> Result<(Self, Vec<Effect>), RootError> {
         let Started { boot_id, cluster, cluster_uid, trust_domain, settings, .. } = started;
         let trust = Trust::load(cluster, cluster_uid, trust_domain, started.trust)?;
+        // Whoever has accepted a head may have applied a plan, and then had a ledger.
+        let unwritten = started.ledger.is_none();
+        let lost = unwritten && (trust.floor.is_some() || started.plan.is_some());
         let watches = Watches::new(started.following, boot_id.clone());
         let mut state = Self {
             audit: Audit::new(boot_id.clone(), now),
@@ -122,6 +135,9 @@ impl State {
             plan_writer: Writer::default(),
             ledger: started.ledger.unwrap_or_default(),
             ledger_writer: Writer::default(),
+            unwritten,
+            first_seen: (unwritten && !lost).then(BTreeSet::new),
+            ahead_of: BTreeMap::new(),
             baselines: Writer::default(),
             baselines_at: now,
             objects: BTreeMap::new(),
@@ -130,6 +146,8 @@ impl State {
             needs: Needs::default(),
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),
+            search: Search::default(),
+            meant: None,
             watches,
             compiled: Compiled::default(),
             asking: Asking::default(),
@@ -141,6 +159,9 @@ impl State {
             wake: None,
             out: Vec::new(),
         };
+        if lost {
+            state.ledger_is_lost(now);
+        }
         state.remember(started.baselines);
         if let Some(plan) = started.plan {
             state.resume(plan);
@@ -245,6 +266,7 @@ fn advance(state: &mut State, now: Timestamp) {
     state.advance_discovery(now);
     state.advance_tenants(now);
     state.advance_watches(now);
+    state.advance_search(now);
     state.advance_needs(now);
     state.advance_objects();
     for _ in 0..SETTLE_ROUNDS {

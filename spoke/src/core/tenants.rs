@@ -223,6 +223,9 @@ impl State {
         result: Result<TenantReady, ApiError>,
         now: Timestamp,
     ) {
+        let mut result = result;
+        let was_there = result.as_mut().is_ok_and(|ready| std::mem::take(&mut ready.was_there));
+        self.account_seen(&id.1, was_there, now);
         let Some(ground) = self.tenants.0.get_mut(id) else { return };
         if ground.wanted && ground.ready.is_none() && result.is_ok() {
             // The setup changed meanwhile: what was made is not all that is needed.

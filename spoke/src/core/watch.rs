@@ -86,7 +86,9 @@ impl State {
 
     /// An object that a watch should show is not there, or lost our label.
     fn missed(&mut self, key: &ObjectKey, now: Timestamp) {
-        let uid = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_ref()).is_some();
+        let entry = self.ledger.entries.get(key);
+        let found = entry.is_some_and(|entry| entry.found);
+        let uid = entry.is_some_and(|entry| entry.uid.is_some());
         let Some(managed) = self.objects.get_mut(key) else { return };
         if matches!(managed.task, Task::Flying(_)) {
             managed.news = Some(Box::new(News { observed: None, at: now }));
@@ -100,6 +102,8 @@ impl State {
                 }
             }
             Prune::Found(_) | Prune::Controlled => managed.prune = Prune::Probe,
+            // Nothing prunes it: it leaves the ledger when somebody else has removed it.
+            Prune::Keep if found => managed.prune = Prune::Probe,
             Prune::Keep => {
                 // Whoever wants it next has to look for it.
                 managed.noticed.get_or_insert(now);

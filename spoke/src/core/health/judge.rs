@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rimward_proto::expression::{Expression, Subject};
 use rimward_proto::plan::HealthCel;
 use rimward_proto::{AppId, Digest};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use super::super::glob;
 use super::super::ignore::{self, Left};
 use super::super::state::State;
 use super::Health;
-use super::cel::{Expression, Subject};
+use super::cel;
 use super::kinds::Gate;
 use super::text::{Clip, HEALTH_BYTES};
 use super::workloads::removes_itself;
@@ -147,7 +148,7 @@ impl Conditions {
         if matches!(built_in, Health::Failed(_)) {
             return built_in;
         }
-        let subject = Subject::new(object);
+        let subject = cel::subject(object);
         let mut missing = None;
         for condition in &self.all {
             match condition.evaluate(&subject) {
@@ -165,14 +166,14 @@ impl Conditions {
 
 impl Condition {
     fn new(source: &HealthCel) -> Self {
-        let compile = |text: &str| Some(Expression::compile(text)).filter(|_| !text.is_empty());
+        let compile = |text: &str| Some(cel::compile(text)).filter(|_| !text.is_empty());
         let ready = compile(&source.ready).map(|compiled| (source.ready.clone(), compiled));
         Self { ready, failed: compile(&source.failed) }
     }
 
     fn evaluate(&self, subject: &Result<Subject, String>) -> Health {
         let holds = |expression: &Result<Expression, String>| match (expression, subject) {
-            (Ok(expression), Ok(subject)) => expression.holds(subject),
+            (Ok(expression), Ok(subject)) => cel::holds(expression, subject),
             (Err(error), _) | (_, Err(error)) => Err(error.clone()),
         };
         let cannot = |which: &str, error: String| {

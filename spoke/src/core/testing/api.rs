@@ -65,6 +65,8 @@ pub fn forbidden() -> Unlisted {
 pub struct Api {
     pub objects: BTreeMap<ObjectKey, Stored>,
     pub namespaces: BTreeSet<String>,
+    /// Accounts that a spoke has made.
+    pub accounts: BTreeSet<String>,
     pub counter: u64,
     /// Changes not yet told to watches.
     pub changes: Vec<Change>,
@@ -78,6 +80,10 @@ pub struct Api {
     pub throttled: usize,
     /// The plan lets foreign objects be taken over.
     pub takeover: bool,
+    /// Namespaces cannot be listed.
+    pub blind: bool,
+    /// Kinds that no tenant's account may list, by namespace.
+    pub unlisted: BTreeSet<(String, String)>,
     /// Events, as the API has them; none if nobody may read them.
     pub said: Option<Vec<Value>>,
 }
