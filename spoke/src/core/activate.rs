@@ -10,6 +10,7 @@ use rimward_proto::plan::PlanBundle;
 use rimward_proto::session::AckKind;
 use rimward_proto::{AppId, Digest, ObjectKey};
 
+use super::ascending::Ascending;
 use super::content::{Index, Pending};
 use super::ledger::{Latch, LedgerEntry, Spent};
 use super::managed::{ActiveBundle, Managed, Must, Prune, Step, Task, Want};
@@ -95,6 +96,18 @@ impl State {
             before.and_then(|before| before.get(id)).is_some_and(|before| terms(before) == terms(bundle))
         };
         bundles.iter().filter(|(id, bundle)| !same(id, bundle)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Touches everything that is not at rest, and what is of these Apps.
+    pub(crate) fn touch_restless(&mut self, apps: &BTreeSet<AppId>, now: Timestamp) {
+        let mut ledger = Ascending::new(&self.ledger.entries);
+        let restless = self.objects.iter().filter(|(key, managed)| {
+            let uid = ledger.get(key).and_then(|(_, entry)| entry.uid.as_deref());
+            let named = || managed.want.as_ref().is_some_and(|want| apps.contains(&want.bundle.id));
+            !managed.is_at_rest(uid) || (!apps.is_empty() && named())
+        });
+        let keys: Vec<ObjectKey> = restless.map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.touch(key, now));
     }
 
     /// A renamed App takes over what its former names left behind (`formerly`), as far as the plan has no App of that

@@ -2,13 +2,11 @@
 //! next for it. What is next always follows from what is known now, never from
 //! what was planned when the object was queued.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rimward_proto::{AppId, ObjectKey};
+use rimward_proto::ObjectKey;
 
-use super::ascending::Ascending;
 use super::depends;
 use super::effect::{ApplyMode, ApplyWork, Body, DeleteWork, FoldWork, GetWork, Overlay, Target, Work};
 use super::errors::{ApiError, ErrorKind};
@@ -79,18 +77,6 @@ impl State {
             managed.task = Task::Idle;
         }
         self.touch(key, now);
-    }
-
-    /// Touches everything that is not at rest, and what is of these Apps.
-    pub(crate) fn touch_restless(&mut self, apps: &BTreeSet<AppId>, now: Timestamp) {
-        let mut ledger = Ascending::new(&self.ledger.entries);
-        let restless = self.objects.iter().filter(|(key, managed)| {
-            let uid = ledger.get(key).and_then(|(_, entry)| entry.uid.as_deref());
-            let named = || managed.want.as_ref().is_some_and(|want| apps.contains(&want.bundle.id));
-            !managed.is_at_rest(uid) || (!apps.is_empty() && named())
-        });
-        let keys: Vec<ObjectKey> = restless.map(|(key, _)| key.clone()).collect();
-        keys.iter().for_each(|key| self.touch(key, now));
     }
 
     /// Tries again what failed for one of these reasons.
