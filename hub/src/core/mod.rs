@@ -3,6 +3,7 @@
 //! I/O, no clock: `now` and randomness come in as values.
 
 pub mod approval;
+pub mod changes;
 pub mod codes;
 pub mod files;
 pub mod guardrails;

@@ -12,6 +12,7 @@ use rimward_proto::{AppId, AppName, ClusterName, TenantName};
 use serde::{Deserialize, Serialize};
 
 pub use self::guardrail::{Action, Guardrail, Rule};
+use super::changes::{Changes, Values};
 use super::note::Position;
 
 /// Which repository: the fleet repo, or a source of a tenant. Displayed as `fleet` or `tenant/source`.
@@ -172,6 +173,8 @@ pub struct Cluster {
     pub name: ClusterName,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Values of variables that Apps declare.
+    pub variables: Values,
     /// Where it is written.
     pub at: Position,
 }
@@ -297,6 +300,8 @@ pub struct App {
     pub clusters: Selector,
     /// Where `clusters` is written.
     pub clusters_at: Position,
+    /// What it says besides its manifests.
+    pub changes: Changes,
     /// How it is run.
     pub options: Options,
     /// Where it is written.

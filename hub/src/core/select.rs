@@ -32,11 +32,6 @@ impl ClusterSet {
         self.words[position / 64] |= 1 << (position % 64);
     }
 
-    /// Takes the cluster at `position` out.
-    pub fn remove_one(&mut self, position: usize) {
-        self.words[position / 64] &= !(1 << (position % 64));
-    }
-
     fn keep(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
     }
@@ -191,7 +186,10 @@ mod tests {
                 if i % 2 == 0 {
                     labels.insert("even".to_owned(), String::new());
                 }
-                (name.clone(), Cluster { name, labels, at: Default::default() })
+                (
+                    name.clone(),
+                    Cluster { name, labels, variables: Default::default(), at: Default::default() },
+                )
             })
             .collect()
     }

@@ -93,8 +93,8 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
             "RW3003 f.yaml:3:35 label `env` must be a string, not a boolean",
         ),
         (
-            format!("{head}kind: Cluster\nmetadata: {{name: a}}\nspec: {{variables: {{}}}}"),
-            "RW3006 f.yaml:4:8 a Cluster's spec: `variables` is not built yet",
+            format!("{head}kind: Cluster\nmetadata: {{name: a}}\nspec: {{variables: {{a: [1]}}}}"),
+            "RW3003 f.yaml:4:23 variable `a` is a list: a variable stands for one scalar",
         ),
         (
             "kind: Tenant\nmetadata: {name: t}".to_owned(),
@@ -240,7 +240,7 @@ fn a_wrong_file_falls_back_as_a_whole_and_is_remembered_as_it_was() {
 #[test]
 fn each_mistake_in_an_app_file_is_named_where_it_is() {
     let web = |rest: &str| app("web", "{}") + rest;
-    let later = ["helm", "values", "valuesFiles", "patches", "images", "overrides", "variables"];
+    let later = ["helm", "values", "valuesFiles"];
     for field in later {
         let notes = app_notes(&web(&format!("  {field}: {{}}\n")));
         assert_eq!(notes, [format!("RW3006 web/rimward.yaml:7:3 an App's spec: `{field}` is not built yet")]);

@@ -185,6 +185,7 @@ fn nothing_changed_costs_nothing_and_one_file_costs_one() {
         apps: counts.apps + 1,
         checks: counts.checks + 1,
         rules: counts.rules,
+        forms: counts.forms + 1,
     };
     assert_eq!(world.cache.counts(), more);
 }

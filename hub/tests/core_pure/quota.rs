@@ -24,16 +24,16 @@ fn what_grows_beyond_it_stays_as_it_is_on_that_cluster() {
     assert_eq!(step.apps("eu-1"), ["payments/db@1", "payments/web@1"]);
     assert_eq!(step.apps("us-1"), ["payments/web@2"]);
     assert_eq!(
-        step.blocked("payments/web").as_deref(),
+        step.stopped("payments/web").as_deref(),
         Some(
             "RW4021 web/rimward.yaml:1:1 with payments/web as it is now, tenant payments would have 3 objects, \
              the quota is 2 (fleet.yaml:18:10 of the fleet repo) on eu-1"
         )
     );
-    assert_eq!(step.blocked("payments/db"), None);
+    assert_eq!(step.stopped("payments/db"), None);
     let again = world.step();
     assert!(again.unchanged(), "a further planning changes nothing");
-    assert_eq!(again.blocked("payments/web"), step.blocked("payments/web"));
+    assert_eq!(again.stopped("payments/web"), step.stopped("payments/web"));
     let step = web(&mut world, &["other"]);
     assert_eq!(step.apps("eu-1"), ["payments/db@1", "payments/web@4"], "what does not grow goes on");
 }
@@ -45,10 +45,10 @@ fn bytes_count_too() {
     let large = |bytes: usize| config_map("web", &"x".repeat(bytes));
     world.file("web/cm.yaml", &large(2_000));
     let step = world.step();
-    assert!(step.blocked("payments/web").unwrap().contains(" bytes, the quota is 1024 "));
+    assert!(step.stopped("payments/web").unwrap().contains(" bytes, the quota is 1024 "));
     assert_eq!(step.apps("us-1"), ["payments/web@1"]);
     world.file("web/cm.yaml", &large(500));
-    assert_eq!(world.step().blocked("payments/web"), None);
+    assert_eq!(world.step().stopped("payments/web"), None);
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn nothing_goes_for_a_quota_that_is_lowered() {
     web(&mut world, &["a", "b", "c"]);
     world.fleet("fleet.yaml", &fleet("{objects: 1, bytes: 1Ki}"));
     let step = world.step();
-    assert!(step.unchanged() && step.blocked("payments/web").is_none());
+    assert!(step.unchanged() && step.stopped("payments/web").is_none());
     let step = web(&mut world, &["a", "b", "d"]);
     assert_eq!(step.apps("us-1"), ["payments/web@4"], "as much as before");
-    assert!(web(&mut world, &["a", "b", "d", "e"]).blocked("payments/web").is_some());
+    assert!(web(&mut world, &["a", "b", "d", "e"]).stopped("payments/web").is_some());
     assert_eq!(web(&mut world, &["a"]).apps("us-1"), ["payments/web@6"]);
 }
 
@@ -74,7 +74,7 @@ fn what_is_there_goes_before_what_is_new_whatever_it_is_called() {
     }
     let step = web(&mut world, &["web", "more"]);
     assert_eq!(step.apps("us-1"), ["payments/aaa@2", "payments/web@2"]);
-    assert!(step.blocked("payments/zzz").unwrap().contains("4 objects"));
+    assert!(step.stopped("payments/zzz").unwrap().contains("4 objects"));
     assert!(world.step().unchanged());
     // What gets smaller makes room in the same planning.
     let step = web(&mut world, &["web"]);
@@ -92,5 +92,5 @@ fn room_that_is_not_made_is_not_used() {
     world.file("new/cm.yaml", &config_map("new", "1"));
     let step = world.step();
     assert_eq!(step.apps("us-1"), ["payments/web@2"]);
-    assert!(step.blocked("payments/new").unwrap().starts_with("RW4021 new/rimward.yaml:1:1 "));
+    assert!(step.stopped("payments/new").unwrap().starts_with("RW4021 new/rimward.yaml:1:1 "));
 }

@@ -49,18 +49,18 @@ fn a_denied_app_stays_as_it_is_and_others_go_on() {
     let (mut world, step) = with(&guardrail("twos", "tenants: {}", "object.data.value != '2'", "deny"));
     assert!(new_on(&step).is_empty());
     assert_eq!(
-        step.blocked("payments/web").as_deref(),
+        step.stopped("payments/web").as_deref(),
         Some(
             "RW4020 web/cm.yaml:1:1 Guardrail twos (rails.yaml:7:11 of the fleet repo) denies \
              ConfigMap/payments/web: no twos"
         )
     );
-    assert_eq!(step.blocked("payments/db"), None);
+    assert_eq!(step.stopped("payments/db"), None);
     world.file("db/cm.yaml", &config_map("db", "3"));
     let step = world.step();
     assert!(step.apps("eu-1").contains(&"payments/db@3".to_owned()), "{:?}", step.apps("eu-1"));
     world.file("web/cm.yaml", &config_map("web", "4"));
-    assert_eq!(world.step().blocked("payments/web"), None);
+    assert_eq!(world.step().stopped("payments/web"), None);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn which_tenants_clusters_and_kinds_it_is_for() {
     ] {
         let (_, step) = with(&guardrail("twos", scope, cel, "deny"));
         assert_eq!(new_on(&step), new, "{scope}");
-        assert_eq!(step.blocked("payments/web").is_some(), new.len() < 2, "{scope}");
+        assert_eq!(step.stopped("payments/web").is_some(), new.len() < 2, "{scope}");
     }
     for (kinds, new) in [("[\"*\"]", 0), ("[Secret, ConfigMap]", 0), ("[Secret, Deployment.apps]", 2)] {
         let text = guardrail("twos", "clusters: {}", cel, "deny").replace("[ConfigMap]", kinds);
@@ -98,7 +98,10 @@ fn what_rules_see() {
         ("cluster.labels.region == 'eu' || object.data.value == '2'", &["eu-1", "us-1"]),
         ("!has(cluster.labels.tier) && 'env' in cluster.labels", &["eu-1", "us-1"]),
         ("cluster.labels.tier == 'x'", &[]),
-        ("cluster == {'name': 'us-1', 'labels': {'env': 'prod', 'region': 'us'}}", &["us-1"]),
+        (
+            "cluster == {'name': 'us-1', 'labels': {'env': 'prod', 'region': 'us'}, 'variables': {}}",
+            &["us-1"],
+        ),
         ("tenant.name == 'payments' && 'payments-*' in tenant.namespaces", &["eu-1", "us-1"]),
         (
             "app.name == 'web' && app.namespace == 'payments' && app.source == 'payments/apps'",
@@ -112,7 +115,7 @@ fn what_rules_see() {
         let cel = if cel.contains("app.") { cel.to_owned() } else { format!("app.name != 'web' || ({cel})") };
         let (_, step) = with(&guardrail("it", "tenants: {}", &cel, "deny"));
         assert_eq!(new_on(&step), holds, "{cel}");
-        let said = step.blocked("payments/web");
+        let said = step.stopped("payments/web");
         let on = said.as_ref().is_some_and(|said| said.contains(" on eu-1: ") || said.contains(" on us-1: "));
         assert_eq!(on, holds.len() == 1, "{said:?}");
     }
@@ -121,23 +124,57 @@ fn what_rules_see() {
 #[test]
 fn a_rule_without_an_answer_counts_as_broken_and_says_so() {
     let (_, step) = with(&guardrail("it", "tenants: {}", "object.data.other == '2'", "deny"));
-    let said = step.blocked("payments/web").unwrap();
+    let said = step.stopped("payments/web").unwrap();
     let wanted = "no it (the rule cannot be evaluated, which counts as broken: there is no \"other\")";
     assert!(said.ends_with(wanted), "{said}");
     // A field that may be missing is asked for first.
     let (_, step) = with(&guardrail("it", "tenants: {}", "!has(object.data.other)", "deny"));
-    assert_eq!(step.blocked("payments/web"), None);
+    assert_eq!(step.stopped("payments/web"), None);
 }
 
 #[test]
 fn a_warning_lets_it_through() {
     let (_, step) = with(&guardrail("twos", "tenants: {}", "object.data.value != '2'", "warn"));
     assert_eq!(new_on(&step), ["eu-1", "us-1"]);
-    assert_eq!(step.blocked("payments/web"), None);
+    assert_eq!(step.stopped("payments/web"), None);
     let notes = step.all_notes();
     let note = notes.iter().find(|note| note.code == "RW4020").unwrap();
     assert_eq!(note.severity, Severity::Warning);
     assert!(note.message.ends_with("warns of ConfigMap/payments/web: no twos"), "{}", note.message);
+}
+
+/// What variables made is judged in each form, what they do not touch once for all of them.
+#[test]
+fn forms_of_an_app_are_judged_each_by_what_it_is() {
+    let mut world = World::started();
+    world.fleet(
+        "fleet.yaml",
+        &FLEET.replace("region: us}}", "region: us}}\nspec: {variables: {size: large}}"),
+    );
+    let rail = "app.name != 'web' || object.data.value != 'large'";
+    world.fleet("rails.yaml", &guardrail("size", "tenants: {}", rail, "deny"));
+    world.file("web/rimward.yaml", &(app("web", "{}") + "  variables: {size: small}\n"));
+    world.file("web/cm.yaml", &(config_map("web", "${size}") + "---\n" + &config_map("other", "1")));
+    let step = world.step();
+    assert_eq!(new_on(&step), ["eu-1"]);
+    let said = step.stopped("payments/web").unwrap();
+    assert!(said.ends_with("denies ConfigMap/payments/web on us-1: no size"), "{said}");
+    let waits = &step.output.decided.apps[&id("payments/web")].waits;
+    assert_eq!((waits.len(), waits[0].reason.as_str()), (1, "Guardrail"));
+    let counts = world.cache.counts();
+    assert!(world.step().unchanged());
+    assert_eq!(world.cache.counts(), counts);
+    // A rule may look at the variables themselves.
+    let rail = "!has(cluster.variables.size) || cluster.variables.size != 'large'";
+    world.fleet("rails.yaml", &guardrail("size", "tenants: {}", rail, "deny"));
+    world.file("db/rimward.yaml", &app("db", "{}"));
+    let step = world.step();
+    assert!(step.apps("us-1").iter().all(|app| !app.starts_with("payments/db")), "{:?}", step.apps("us-1"));
+    assert!(step.stopped("payments/db").unwrap().contains(" on us-1: no size"));
+    world.fleet("rails.yaml", "# nothing\n");
+    let step = world.step();
+    assert_eq!(new_on(&step).len() + step.apps("us-1").len(), 1 + 2);
+    assert_eq!(step.stopped("payments/web"), None);
 }
 
 /// An expression can look at everything, and tell nothing of it.
@@ -157,7 +194,7 @@ fn what_a_secret_holds_is_not_said() {
         world.fleet("rails.yaml", &text);
         world.file("web/s.yaml", secret);
         let step = world.step();
-        let said = step.blocked("payments/web").unwrap();
+        let said = step.stopped("payments/web").unwrap();
         assert!(said.starts_with("RW4020 web/s.yaml:1:1 ") && said.contains("no it"), "{said}");
         let notes = format!("{:?}", step.all_notes());
         assert!(!notes.contains("Y2Fu") && !notes.contains("canary"), "{notes}");
@@ -224,12 +261,12 @@ fn a_wrong_guardrail_keeps_what_it_said_and_one_that_goes_while_anything_is_wron
     world.fleet("rails.yaml", &deny.replace("object.data.value", "object."));
     let step = world.step();
     assert!(step.codes().contains("RW3015") && step.codes().contains("RW3011"));
-    assert!(step.blocked("payments/web").is_some(), "its last good content stays in force");
+    assert!(step.stopped("payments/web").is_some(), "its last good content stays in force");
     world.fleet("rails.yaml", "# nothing\n");
     world.fleet("other.yaml", "apiVersion: rimward.dev/v1alpha1\nkind: Cluster\nmetadata: {nam: x}\n");
-    assert!(world.step().blocked("payments/web").is_some(), "it may be in what is wrong");
+    assert!(world.step().stopped("payments/web").is_some(), "it may be in what is wrong");
     world.fleet("other.yaml", "# nothing\n");
-    assert_eq!(world.step().blocked("payments/web"), None);
+    assert_eq!(world.step().stopped("payments/web"), None);
 }
 
 #[test]
@@ -238,11 +275,11 @@ fn what_is_there_already_stays_whatever_is_denied_later() {
     world.fleet("rails.yaml", &guardrail("none", "tenants: {}", "false", "deny"));
     let step = world.step();
     assert!(step.unchanged(), "nothing goes, and nothing changes");
-    assert!(step.blocked("payments/web").is_some() && step.blocked("payments/db").is_some());
+    assert!(step.stopped("payments/web").is_some() && step.stopped("payments/db").is_some());
     world.file("new/rimward.yaml", &app("new", "{}"));
     world.file("new/cm.yaml", &config_map("new", "1"));
     let step = world.step();
-    assert!(step.unchanged() && step.blocked("payments/new").is_some(), "nothing new comes either");
+    assert!(step.unchanged() && step.stopped("payments/new").is_some(), "nothing new comes either");
     world.fleet("rails.yaml", "# nothing\n");
     assert_eq!(world.step().apps("us-1"), ["payments/new@4", "payments/web@1"]);
 }
@@ -317,11 +354,11 @@ fn a_rule_that_costs_too_much_is_broken_and_the_next_planning_says_the_same() {
         "deny",
     ));
     world.file("web/cm.yaml", &many);
-    let first = world.step().blocked("payments/web").unwrap();
+    let first = world.step().stopped("payments/web").unwrap();
     assert!(first.contains("which counts as broken: it costs too much on this object"), "{first}");
-    assert_eq!(world.step().blocked("payments/web"), Some(first));
+    assert_eq!(world.step().stopped("payments/web"), Some(first));
     // Once through all of it is what a rule may cost.
     world.fleet("rails.yaml", &guardrail("once", "tenants: {}", "object.data.all(k, size(k) < 9)", "deny"));
-    assert_eq!(world.step().blocked("payments/web"), None);
+    assert_eq!(world.step().stopped("payments/web"), None);
     assert_eq!(id("payments/web").to_string(), "payments/web");
 }

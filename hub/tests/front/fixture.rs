@@ -161,6 +161,7 @@ fn policy() -> Policy {
     let cluster_document = |name: &str, env: &str| Cluster {
         name: cluster(name),
         labels: BTreeMap::from([("env".into(), env.into())]),
+        variables: BTreeMap::new(),
         at: at("fleet.yaml", 1),
     };
     let git = GitSpec {
@@ -231,6 +232,7 @@ pub fn world(now: Timestamp) -> World {
         namespace: None,
         clusters: Selector::default(),
         clusters_at: at("web/rimward.yaml", 6),
+        changes: Default::default(),
         options: Options::default(),
         at: at("web/rimward.yaml", 1),
     };
@@ -240,6 +242,8 @@ pub fn world(now: Timestamp) -> World {
         path: "web".into(),
         clusters: vec![cluster("eu-1"), cluster("us-1")],
         bundle: Some(bundle()),
+        bundles: BTreeMap::new(),
+        waits: Vec::new(),
         blocked: None,
     };
     World {

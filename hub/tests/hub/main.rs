@@ -3,6 +3,7 @@
 
 mod enrolment;
 mod flow;
+mod forms;
 mod rails;
 mod session;
 mod sources;

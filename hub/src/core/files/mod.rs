@@ -4,12 +4,14 @@
 
 mod app;
 mod apps;
+mod changes;
 mod check;
 mod fleet;
 mod guardrail;
 mod kinds;
 mod load;
 mod options;
+mod patch;
 mod pointer;
 mod selector;
 mod source;

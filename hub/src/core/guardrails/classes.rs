@@ -18,7 +18,8 @@ const NONE: u32 = u32::MAX;
 pub struct Classes {
     /// The class of each cluster, by its position; none of those it is not for.
     of: Vec<u32>,
-    list: Vec<Class>,
+    /// The classes, by their numbers.
+    pub list: Vec<Class>,
     picked: ClusterSet,
 }
 
@@ -61,34 +62,14 @@ impl Classes {
         Self { of: split.of, list: split.keys.into_iter().zip(examples).map(class).collect(), picked }
     }
 
-    /// The classes that some of these clusters are of, by their number.
-    pub fn among(&self, clusters: &ClusterSet) -> BTreeMap<usize, &Class> {
-        if self.of.is_empty() {
-            let any = self.picked.meets(clusters);
-            return self.list.iter().enumerate().filter(|_| any).collect();
+    /// Those of `positions` that the guardrail is for, by the numbers of their classes.
+    pub fn split(&self, positions: &[u32]) -> BTreeMap<usize, Vec<u32>> {
+        let mut split: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for position in positions.iter().filter(|position| self.picked.contains(**position as usize)) {
+            let class = self.of.get(*position as usize).map_or(0, |class| *class as usize);
+            split.entry(class).or_default().push(*position);
         }
-        let mut seen = vec![false; self.list.len()];
-        for position in clusters.iter() {
-            if let Some(seen) = seen.get_mut(self.of[position] as usize) {
-                *seen = true;
-            }
-        }
-        self.list.iter().enumerate().filter(|(number, _)| seen[*number]).collect()
-    }
-
-    /// Those of `clusters` that are of one of these classes.
-    pub fn of(&self, numbers: &[usize], clusters: &ClusterSet) -> ClusterSet {
-        let mut set = self.picked.clone().and(clusters);
-        if self.of.is_empty() {
-            return if numbers.is_empty() { set.minus(&self.picked) } else { set };
-        }
-        let mut wanted = vec![false; self.list.len()];
-        numbers.iter().for_each(|number| wanted[*number] = true);
-        let others = set.clone();
-        for position in others.iter().filter(|position| !wanted[self.of[*position] as usize]) {
-            set.remove_one(position);
-        }
-        set
+        split
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use rimward_proto::ObjectKey;
 use rimward_proto::expression::{Bounds, Fault, Subject, Vocabulary, together};
 use rimward_proto::object::is_kind;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::core::codes;
 use crate::core::model::{Action, App, Cluster, Guardrail, Tenant};
@@ -63,7 +64,10 @@ pub struct Question<'a> {
 
 /// What rules see of a cluster.
 pub(super) fn cluster(cluster: &Cluster) -> Value {
-    json!({"name": cluster.name, "labels": cluster.labels})
+    let variables = cluster.variables.iter();
+    let variables: Map<String, Value> =
+        variables.filter_map(|(name, value)| Some((name.clone(), value.as_ref()?.to_json()))).collect();
+    json!({"name": cluster.name, "labels": cluster.labels, "variables": variables})
 }
 
 fn tenant(tenant: &Tenant) -> Value {
@@ -162,6 +166,11 @@ impl Sheet {
 }
 
 impl Broken {
+    /// What is broken, and how: the same on other clusters, and in other forms of its App.
+    pub fn key(&self) -> (ObjectKey, Option<usize>, &'static str) {
+        (self.object.key.clone(), self.rule, self.fault.as_ref().map_or("", Fault::kind))
+    }
+
     /// The note about it. What a Secret holds is not in it, and neither is anything that an expression found: a
     /// guardrail's message is said as it is written.
     pub fn note(&self, guardrail: &Guardrail, on: &str, more: usize) -> Note {

@@ -100,17 +100,18 @@ impl Depends<'_> {
     fn graph(&self, standings: &BTreeMap<AppId, Standing>) -> Graph {
         let mut graph = Graph::new();
         for (id, standing) in standings {
-            let on: BTreeSet<AppId> = match standing {
+            let before = || self.before.entries(id).flat_map(|(entry, _)| entry.depends_on.iter().cloned());
+            let mut on: BTreeSet<AppId> = BTreeSet::new();
+            match standing {
                 Standing::Wanted(wanted) => {
-                    let staying = self.before.entries(id).filter(|(_, on)| wanted.staying(on).is_some());
-                    let staying = staying.flat_map(|(entry, _)| &entry.depends_on);
-                    wanted.entry.depends_on.iter().chain(staying).cloned().collect()
+                    on.extend(wanted.entry.depends_on.iter().cloned());
+                    if !wanted.waiting.is_empty() {
+                        on.extend(before());
+                    }
                 }
-                Standing::Kept(_) => {
-                    self.before.entries(id).flat_map(|(entry, _)| entry.depends_on.iter().cloned()).collect()
-                }
+                Standing::Kept(_) => on.extend(before()),
                 Standing::Removed { .. } => continue,
-            };
+            }
             if !on.is_empty() {
                 graph.insert(id.clone(), on);
             }
@@ -171,13 +172,7 @@ impl Depends<'_> {
         index: &ClusterIndex,
     ) -> ClusterSet {
         match standings.get(id) {
-            Some(Standing::Wanted(wanted)) => match wanted.staying(&self.before.holders(id, index)) {
-                Some(mut clusters) => {
-                    clusters.add(&wanted.clusters);
-                    clusters
-                }
-                None => wanted.clusters.clone(),
-            },
+            Some(Standing::Wanted(wanted)) => wanted.clusters.clone(),
             Some(Standing::Kept(_)) => self.before.holders(id, index),
             Some(Standing::Removed { .. }) | None => index.none(),
         }

@@ -9,8 +9,9 @@ use rimward_proto::plan::PlanBundle;
 
 use super::PlanInputs;
 use super::before::Before;
-use super::renames::Renames;
-use super::standing::{Sources, Standing, Wanted};
+use super::places::Places;
+use super::resolve::Form;
+use super::standing::{Sources, Standing};
 use crate::core::codes;
 use crate::core::model::{Quota, SourceId, Tenant};
 use crate::core::note::Note;
@@ -57,11 +58,11 @@ impl Amount {
 struct Part<'a> {
     id: &'a AppId,
     /// What it would be, and where.
-    wanted: Option<&'a Wanted>,
+    wants: Vec<(Amount, &'a Places)>,
+    /// Where it stays as it is; none: everywhere that it does not go to.
+    stays: Option<&'a ClusterSet>,
     /// What it is now, by cluster.
-    has: Vec<(Amount, &'a ClusterSet)>,
-    /// True if it goes from every cluster where it is not wanted.
-    leaves: bool,
+    has: Vec<(Amount, &'a Places)>,
 }
 
 /// Keeps wanted Apps as they are where they would grow beyond their tenant's quota. True if any was.
@@ -71,19 +72,17 @@ pub(super) fn settle(
     standings: &mut BTreeMap<AppId, Standing>,
     notes: &mut Vec<(SourceId, Note)>,
 ) -> bool {
-    let mut turned = false;
+    let (mut turned, none) = (false, index.none());
     for tenant in inputs.policy.tenants.values() {
         let Some(quota) = &tenant.quota else { continue };
         let most =
             Amount { objects: quota.objects.unwrap_or(u64::MAX), bytes: quota.bytes.unwrap_or(u64::MAX) };
-        let stopped = stopped(&parts(tenant, before, standings), most, index);
+        let stopped = stopped(&parts(tenant, before, standings, &none), most, index);
         for (id, (on, amount)) in stopped {
             let Some((app, _)) = sources.good.get(&id) else { continue };
             let Some(standing) = standings.get_mut(&id) else { continue };
             let note = note(tenant, quota, (&id, app.at.clone()), amount, name_some(index.named(&on)));
-            // What it was called before would go from where it cannot come.
-            let whole = !Renames { sources }.former_in_force(&id, before).is_empty();
-            standing.stay(&on, &note, whole);
+            standing.stay(&on, "Quota", &note, index);
             notes.push((app.source.clone(), note));
             turned = true;
         }
@@ -91,15 +90,25 @@ pub(super) fn settle(
     turned
 }
 
-fn parts<'a>(tenant: &Tenant, before: &'a Before, standings: &'a BTreeMap<AppId, Standing>) -> Vec<Part<'a>> {
+fn parts<'a>(
+    tenant: &Tenant,
+    before: &'a Before,
+    standings: &'a BTreeMap<AppId, Standing>,
+    none: &'a ClusterSet,
+) -> Vec<Part<'a>> {
     let of_tenant = standings.iter().filter(|(id, _)| id.tenant == tenant.name);
     let part = |(id, standing): (&'a AppId, &'a Standing)| {
-        let wanted = match standing {
-            Standing::Wanted(wanted) => Some(&**wanted),
-            Standing::Kept(_) | Standing::Removed { .. } => None,
-        };
         let has = before.entries(id).map(|(entry, clusters)| (Amount::of(entry), clusters)).collect();
-        Part { id, wanted, has, leaves: !matches!(standing, Standing::Kept(_)) }
+        match standing {
+            Standing::Wanted(wanted) => {
+                let forms = wanted.resolved.forms.iter();
+                let amount = |form: &Form| Amount { objects: form.objects, bytes: form.bytes };
+                let wants = forms.map(|form| (amount(form), &form.clusters)).collect();
+                Part { id, wants, stays: Some(&wanted.waiting), has }
+            }
+            Standing::Kept(_) => Part { id, wants: Vec::new(), stays: None, has },
+            Standing::Removed { .. } => Part { id, wants: Vec::new(), stays: Some(none), has },
+        }
     };
     of_tenant.map(part).collect()
 }
@@ -107,8 +116,8 @@ fn parts<'a>(tenant: &Tenant, before: &'a Before, standings: &'a BTreeMap<AppId,
 /// The Apps that must not grow, each with the clusters where, and what there would be on the first of them.
 fn stopped(parts: &[Part<'_>], most: Amount, index: &ClusterIndex) -> BTreeMap<AppId, (ClusterSet, Amount)> {
     let at_most = |part: &Part<'_>| {
-        let has = part.has.iter().map(|(amount, _)| *amount).fold(Amount::default(), Amount::larger);
-        part.wanted.map_or(has, |wanted| has.larger(Amount::of(&wanted.entry)))
+        let all = part.has.iter().chain(&part.wants).map(|(amount, _)| *amount);
+        all.fold(Amount::default(), Amount::larger)
     };
     let mut stopped: BTreeMap<AppId, (ClusterSet, Amount)> = BTreeMap::new();
     // No cluster has more than all Apps in their largest form.
@@ -116,13 +125,18 @@ fn stopped(parts: &[Part<'_>], most: Amount, index: &ClusterIndex) -> BTreeMap<A
         return stopped;
     }
     let size = index.names().len();
-    let now: Vec<Vec<Amount>> = parts.iter().map(|part| part.now(size)).collect();
+    let now: Vec<Vec<Amount>> = parts.iter().map(|part| by_cluster(&part.has, size)).collect();
+    let then: Vec<Vec<Amount>> = parts.iter().map(|part| by_cluster(&part.wants, size)).collect();
+    let wants = |number: usize, position: usize| match parts[number].stays {
+        Some(stays) if !stays.contains(position) => then[number][position],
+        _ => now[number][position],
+    };
     // What is there, with all that gets smaller or stays, and without what leaves.
     let mut total = vec![Amount::default(); size];
     let mut growing = Vec::new();
-    for (number, (part, now)) in parts.iter().zip(&now).enumerate() {
+    for (number, now) in now.iter().enumerate() {
         for (position, total) in total.iter_mut().enumerate() {
-            let (has, wants) = (now[position], part.wants(position, now[position]));
+            let (has, wants) = (now[position], wants(number, position));
             if wants.beyond(has) {
                 growing.push((position, has != Amount::default(), number));
                 *total = total.plus(has);
@@ -135,7 +149,7 @@ fn stopped(parts: &[Part<'_>], most: Amount, index: &ClusterIndex) -> BTreeMap<A
     growing.sort_by_key(|(position, there, number)| (*position, !there, *number));
     for (position, _, number) in growing {
         let (part, has) = (&parts[number], now[number][position]);
-        let grown = total[position].less(has).plus(part.wants(position, has));
+        let grown = total[position].less(has).plus(wants(number, position));
         if grown.beyond(most) {
             let first = || (index.none(), grown);
             stopped.entry(part.id.clone()).or_insert_with(first).0.insert(position);
@@ -146,26 +160,13 @@ fn stopped(parts: &[Part<'_>], most: Amount, index: &ClusterIndex) -> BTreeMap<A
     stopped
 }
 
-impl Part<'_> {
-    fn now(&self, size: usize) -> Vec<Amount> {
-        let mut now = vec![Amount::default(); size];
-        for (amount, clusters) in &self.has {
-            clusters.iter().for_each(|position| now[position] = *amount);
-        }
-        now
+/// Amounts by the clusters they are for.
+fn by_cluster(amounts: &[(Amount, &Places)], size: usize) -> Vec<Amount> {
+    let mut by_cluster = vec![Amount::default(); size];
+    for (amount, clusters) in amounts {
+        clusters.iter().for_each(|position| by_cluster[position] = *amount);
     }
-
-    /// What it would be on a cluster where it is `has` now.
-    fn wants(&self, position: usize, has: Amount) -> Amount {
-        match self.wanted {
-            Some(wanted) if wanted.clusters.contains(position) => Amount::of(&wanted.entry),
-            Some(wanted) if wanted.stays.as_ref().is_some_and(|stays| stays.clusters.contains(position)) => {
-                has
-            }
-            _ if self.leaves => Amount::default(),
-            _ => has,
-        }
-    }
+    by_cluster
 }
 
 fn note(

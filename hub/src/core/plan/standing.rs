@@ -11,17 +11,18 @@ use rimward_proto::plan::PlanBundle;
 use super::PlanInputs;
 use super::cache::RenderCache;
 use super::entry::{defaults_beyond_limits, entry};
+use super::places::{Places, short};
+use super::resolve::{Form, Resolved, Wait};
 use crate::core::codes;
 use crate::core::guardrails;
 use crate::core::model::{App, Policy, SourceId, Tenant};
-use crate::core::note::{Note, Severity};
+use crate::core::note::Note;
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::{ClusterIndex, ClusterSet};
-use crate::render::plain::Rendered;
 
 /// What becomes of an App.
 pub(super) enum Standing {
-    /// It runs in this form on these clusters, and nowhere else.
+    /// It runs in these forms on these clusters, and nowhere else.
     Wanted(Box<Wanted>),
     /// Every cluster keeps what it has of it, for this reason.
     Kept(Note),
@@ -32,61 +33,53 @@ pub(super) enum Standing {
     },
 }
 
-/// An App in its new form.
+/// An App in its new forms.
 pub(super) struct Wanted {
+    /// What its entries in all plans have in common; which bundle it is, a form says.
     pub entry: PlanBundle,
-    pub rendered: Arc<Rendered>,
+    pub resolved: Arc<Resolved>,
+    /// All the clusters it shall be on: those of its forms, and those that wait and keep what they have until then.
     pub clusters: ClusterSet,
-    /// Where it would go too, and stays as it is instead; none of `clusters`.
-    pub stays: Option<Stays>,
-}
-
-/// Clusters on which an App stays as it is.
-pub(super) struct Stays {
-    pub clusters: ClusterSet,
-    /// Why, for the first of them.
-    pub why: Note,
+    /// Those that wait.
+    pub waiting: ClusterSet,
+    /// Why those wait that have a form and must not get it.
+    pub denied: Vec<Wait>,
 }
 
 impl Standing {
-    /// Keeps a wanted App as it is on some of its clusters: on `whole`, or if no other is left, everywhere.
-    pub fn stay(&mut self, on: &ClusterSet, why: &Note, whole: bool) {
+    /// Keeps a wanted App as it is on some of its clusters; everywhere if no other is left.
+    pub fn stay(&mut self, on: &ClusterSet, reason: &'static str, why: &Note, index: &ClusterIndex) {
         let Standing::Wanted(wanted) = self else { return };
-        let left = wanted.clusters.clone().minus(on);
-        if whole || left.is_empty() {
-            let why = wanted.stays.take().map_or_else(|| why.clone(), |stays| stays.why);
-            *self = Standing::Kept(why);
+        let on = wanted.ready().and(on);
+        if wanted.ready().minus(&on).is_empty() {
+            *self = Standing::Kept(why.clone());
             return;
         }
-        let on = std::mem::replace(&mut wanted.clusters, left).and(on);
-        match &mut wanted.stays {
-            Some(stays) => stays.clusters.add(&on),
-            None => wanted.stays = Some(Stays { clusters: on, why: why.clone() }),
-        }
-    }
-
-    /// Why an App, or its newest form on some cluster, stays as it is.
-    pub fn stays(&self) -> Option<&Note> {
-        match self {
-            Standing::Wanted(wanted) => wanted.stays.as_ref().map(|stays| &stays.why),
-            Standing::Kept(why) => Some(why),
-            Standing::Removed { .. } => None,
-        }
+        wanted.waiting.add(&on);
+        let clusters = Places::of(on.iter().map(short).collect(), index);
+        wanted.denied.push(Wait { reason, why: why.clone(), note: why.clone(), clusters });
     }
 }
 
 impl Wanted {
-    /// Of these clusters, those that it does not leave: it goes there, or stays as it is.
-    pub fn not_left(&self) -> ClusterSet {
-        let mut set = self.clusters.clone();
-        self.stays.iter().for_each(|stays| set.add(&stays.clusters));
-        set
+    /// The clusters that get a form of it.
+    pub fn ready(&self) -> ClusterSet {
+        self.clusters.clone().minus(&self.waiting)
     }
 
-    /// Of these clusters, those on which it stays as it is.
-    pub fn staying(&self, on: &ClusterSet) -> Option<ClusterSet> {
-        let stays = self.stays.as_ref()?.clusters.clone().and(on);
-        (!stays.is_empty()).then_some(stays)
+    /// Why clusters wait.
+    pub fn waits(&self) -> impl Iterator<Item = &Wait> {
+        self.resolved.waits.iter().chain(&self.denied)
+    }
+
+    /// Its entry in one form.
+    pub fn entry_of(&self, form: &Form) -> PlanBundle {
+        PlanBundle { digest: form.digest, bytes: form.bytes, objects: form.objects, ..self.entry.clone() }
+    }
+
+    /// What its objects are called: the same in all its forms.
+    pub fn keys(&self) -> Option<&Arc<[ObjectKey]>> {
+        self.resolved.forms.first().map(|form| &form.variant.keys)
     }
 }
 
@@ -206,6 +199,7 @@ pub(super) fn tenant_of<'p>(policy: &'p Policy, source: &SourceId) -> Option<&'p
 /// Renders and checks every App that can be; the others are `Kept`.
 pub(super) fn render_all(
     inputs: &PlanInputs<'_>,
+    index: &Arc<ClusterIndex>,
     sources: &Sources,
     cache: &mut RenderCache,
     notes: &mut Vec<(SourceId, Note)>,
@@ -225,23 +219,33 @@ pub(super) fn render_all(
         let rendered = cache.render(id, &crds);
         let tenant = &inputs.policy.tenants[&id.tenant];
         beyond.extend(defaults_beyond_limits(inputs.policy, tenant, app));
-        let checked = cache.check(id, tenant);
-        let all = || rendered.notes.iter().chain(checked.iter());
-        notes.extend(all().map(|note| (app.source.clone(), note.clone())));
-        let standing = match (all().find(|note| note.severity == Severity::Error), &rendered.bundle) {
-            (Some(note), _) => Standing::Kept(note.clone()),
-            (None, Some(bundle)) => {
-                let commit = inputs.trees[&app.source].commit.clone();
-                let mut entry = entry(inputs.policy, tenant, app, commit);
-                (entry.digest, entry.bytes, entry.objects) = (bundle.digest, bundle.bytes, bundle.objects);
-                Standing::Wanted(Box::new(Wanted {
-                    entry,
-                    rendered: rendered.clone(),
-                    clusters: clusters.clone(),
-                    stays: None,
-                }))
-            }
-            (None, None) => unreachable!("a render without an error has a bundle"),
+        notes.extend(rendered.notes.iter().map(|note| (app.source.clone(), note.clone())));
+        let standing = match rendered.first_error() {
+            Some(note) => Standing::Kept(note.clone()),
+            None => match cache.resolve(id, clusters, index, inputs.policy, tenant) {
+                Err(note) => {
+                    notes.push((app.source.clone(), note.clone()));
+                    Standing::Kept(note)
+                }
+                Ok(resolved) => {
+                    notes.extend(resolved.notes.iter().map(|note| (app.source.clone(), note.clone())));
+                    match resolved.refused() {
+                        Some(note) => Standing::Kept(note.clone()),
+                        None => {
+                            let commit = inputs.trees[&app.source].commit.clone();
+                            let entry = entry(inputs.policy, tenant, app, commit);
+                            let (clusters, waiting) = (clusters.clone(), resolved.waiting(index));
+                            Standing::Wanted(Box::new(Wanted {
+                                entry,
+                                resolved,
+                                clusters,
+                                waiting,
+                                denied: Vec::new(),
+                            }))
+                        }
+                    }
+                }
+            },
         };
         standings.insert(id.clone(), standing);
     }
