@@ -121,6 +121,8 @@ impl Rig {
                     path: String::new(),
                     clusters: vec![],
                     bundle: Some(bundle.digest),
+                    bundles: BTreeMap::new(),
+                    waits: vec![],
                     blocked: None,
                 };
                 output.decided.apps.insert(bundle.id(), decision);
