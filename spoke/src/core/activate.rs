@@ -240,7 +240,7 @@ impl State {
         let must = if self.ledger.lost.is_some() { Must::Look } else { Must::Nothing };
         for wanted in new.into_iter().chain(wanted) {
             let managed = Managed { want: Some(wanted.want(None)), must: must.clone(), ..Managed::default() };
-            self.objects.insert(wanted.key.clone(), managed);
+            self.objects.insert(wanted.key.clone(), Box::new(managed));
         }
         let entries = &self.ledger.entries;
         self.objects.retain(|key, managed| {

@@ -119,7 +119,7 @@ impl Pending {
 }
 
 /// An index with the keys that the objects it names have already.
-fn shared(mut index: BundleIndex, objects: &BTreeMap<ObjectKey, Managed>) -> Arc<BundleIndex> {
+fn shared(mut index: BundleIndex, objects: &BTreeMap<ObjectKey, Box<Managed>>) -> Arc<BundleIndex> {
     let mut objects = Ascending::new(objects);
     index.share_keys(|key| objects.get(key).map(|(key, _)| key.clone()));
     Arc::new(index)

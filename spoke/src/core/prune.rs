@@ -12,7 +12,7 @@ use rimward_proto::{AppId, ObjectKey};
 use super::errors::{ApiError, ErrorKind};
 use super::event::Live;
 use super::flight::{FAST_FIRST, FAST_MAX, backoff};
-use super::managed::{Managed, Problem, Prune, Task};
+use super::managed::{Problem, Prune, Task};
 use super::state::{Active, State};
 
 /// What the plan in force says about pruning an App.
@@ -79,7 +79,7 @@ impl State {
             && index
                 .entries()
                 .iter()
-                .all(|entry| self.objects.get(&entry.key).is_some_and(Managed::is_applied))
+                .all(|entry| self.objects.get(&entry.key).is_some_and(|managed| managed.is_applied()))
     }
 
     /// Has every prunable object looked at. True if something was queued for it.

@@ -169,7 +169,7 @@ impl State {
         if let Some(bundle) = bundle {
             let mut objects = Ascending::new(&self.objects);
             for entry in entries {
-                let managed = objects.get(&entry.key).map(|(_, managed)| managed);
+                let managed = objects.get(&entry.key).map(|(_, managed)| managed.as_ref());
                 tally.add(&entry.key, self.wanted_verdict(active, bundle, &entry.key, managed, now));
             }
         }
@@ -252,7 +252,8 @@ impl State {
         key: &ObjectKey,
         now: Timestamp,
     ) -> bool {
-        self.wanted_verdict(active, bundle, key, self.objects.get(key), now).grade == Grade::Ready
+        let managed = self.objects.get(key).map(AsRef::as_ref);
+        self.wanted_verdict(active, bundle, key, managed, now).grade == Grade::Ready
     }
 
     fn health_verdict(&self, managed: &Managed, now: Timestamp) -> Verdict {

@@ -204,7 +204,7 @@ impl State {
     /// Asks to be woken when the next thing is due by time alone.
     pub(crate) fn advance_wake(&mut self, now: Timestamp) {
         let waiting = |(at, key): &&(Timestamp, _)| {
-            let managed: Option<&Managed> = self.objects.get(key);
+            let managed: Option<&Managed> = self.objects.get(key).map(AsRef::as_ref);
             managed.is_some_and(|managed| matches!(managed.task, Task::Waiting(until) if until == *at))
                 || managed.is_some_and(|managed| managed.unhealthy.is_some())
         };
