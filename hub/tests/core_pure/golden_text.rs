@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rimward_hub::core::note::Note;
+use rimward_hub::core::yaml::quoted;
 use rimward_proto::ClusterName;
 use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::{DriftMode, Plan, PlanBundle, Takeover};
@@ -41,9 +42,11 @@ pub fn shown(world: &World, step: &Step, objects: bool) -> String {
     }
     stays(step, &mut out);
     for hold in &step.output.decided.holds {
-        let _ = writeln!(out, "\nheld until approved: {}: {}", hold.reason, hold.message);
+        let why = hold.message.rsplit_once(": ").map_or(hold.message.as_str(), |(why, _)| why);
+        let on = ranges(&hold.clusters.iter().collect::<Vec<_>>());
+        let _ = writeln!(out, "\nheld until approved: {}: {why}\n  on {on}:", hold.reason);
         for app in &hold.apps {
-            let _ = writeln!(out, "  {app}");
+            let _ = writeln!(out, "  - {app}");
         }
     }
     notes(step, &mut out);
@@ -124,18 +127,51 @@ fn options(bundle: &PlanBundle) -> Vec<String> {
     lines
 }
 
-/// A value on one line, as people write it in YAML.
+/// A value on one line, as people write it in YAML. An empty list says nothing.
 fn flow(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
+            let said = fields.iter().filter(|(_, value)| **value != json!([]));
             let field = |(key, value): (&String, &Value)| format!("{key}: {}", flow(value));
-            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+            format!("{{{}}}", said.map(field).collect::<Vec<_>>().join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        Value::String(text) if text.chars().all(|c| c.is_alphanumeric() || "-./*".contains(c)) => {
-            text.clone()
-        }
+        Value::String(text) if text.starts_with('/') => text.clone(),
+        Value::String(text) => quoted(text),
         other => other.to_string(),
+    }
+}
+
+/// A value as lines of YAML that no reader takes for something else.
+fn block(value: &Value, lead: &str, indent: usize, out: &mut String) {
+    let (mut lead, pad) = (lead.to_owned(), " ".repeat(indent));
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, value) in fields {
+                let key = format!("{lead}{}:", quoted(key));
+                lead.clone_from(&pad);
+                match value {
+                    Value::Object(inner) if !inner.is_empty() => {
+                        let _ = writeln!(out, "{key}");
+                        block(value, &format!("{pad}  "), indent + 2, out);
+                    }
+                    Value::Array(inner) if !inner.is_empty() => {
+                        let _ = writeln!(out, "{key}");
+                        block(value, &pad, indent, out);
+                    }
+                    leaf => block(leaf, &format!("{key} "), indent, out),
+                }
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for item in items {
+                block(item, &format!("{pad}- "), indent + 2, out);
+            }
+        }
+        leaf => {
+            let text = leaf.as_str().map_or_else(|| leaf.to_string(), quoted);
+            let _ = writeln!(out, "{lead}{text}");
+        }
     }
 }
 
@@ -150,10 +186,11 @@ fn body(mut object: Value) -> String {
     if metadata.is_empty() {
         fields.remove("metadata");
     }
-    match fields.is_empty() {
-        true => String::new(),
-        false => serde_yaml::to_string(&object).unwrap(),
+    let mut out = String::new();
+    if !fields.is_empty() {
+        block(&object, "", 0, &mut out);
     }
+    out
 }
 
 /// Apps whose newest revision is not in the plans, or not in all.
@@ -186,8 +223,7 @@ fn notes(step: &Step, out: &mut String) {
         of.entry(name).or_default().push(note);
     }
     for decision in step.output.decided.apps.values() {
-        let waits = decision.waits.iter().map(|wait| &wait.note).filter(|_| decision.blocked.is_none());
-        for note in decision.blocked.iter().chain(waits).filter(|note| note.code != "RW4010") {
+        if let Some(note) = &decision.blocked {
             of.entry(decision.source.to_string()).or_default().push(note);
         }
     }
@@ -200,7 +236,8 @@ fn notes(step: &Step, out: &mut String) {
         }
         for note in notes {
             for line in note.to_string().lines() {
-                let _ = writeln!(out, "  {line}");
+                // A thing that is gone has no place.
+                let _ = writeln!(out, "  {}", line.trim_end_matches(" --> "));
             }
         }
     }
