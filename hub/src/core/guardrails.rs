@@ -98,6 +98,10 @@ pub fn check(tenant: &Tenant, object: &RenderedObject) -> Vec<Note> {
     let scope = if key.namespace.is_empty() { Scope::Cluster } else { Scope::Namespaced };
     if let Err((code, reason)) = kind_allowed(tenant, key, scope) {
         let help = match code {
+            // `deny` counts whatever `allow` says, so that allowing it would not help.
+            _ if tenant.deny.iter().any(|kind| is_kind(kind, &key.group, &key.kind)) => {
+                "do without it, or let the platform team take it out of the tenant's `objects.deny`"
+            }
             codes::CLUSTER_SCOPED => "cluster-scoped objects belong to a platform tenant",
             _ => "the platform team can add it to the tenant's `objects.allow`",
         };

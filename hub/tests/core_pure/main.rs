@@ -9,6 +9,8 @@ mod depends;
 mod explain;
 mod files;
 mod fleet_state;
+mod golden;
+mod golden_text;
 mod guardrails;
 mod handover;
 mod handover_property;
