@@ -5,6 +5,7 @@
 
 mod compact;
 mod credentials;
+mod dir;
 mod error;
 mod history;
 mod mirror;
@@ -15,6 +16,7 @@ mod tree;
 mod watch;
 
 pub use credentials::{Credentials, check_url};
+pub use dir::{DirError, Folder, UNCOMMITTED, read_dir, remotes, repository};
 pub use error::SourceError;
 pub use mirror::{Found, Look, Mirrors, Patience, mirror_name};
 pub use tree::{Snapshot, read as read_tree};

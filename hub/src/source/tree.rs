@@ -55,7 +55,7 @@ pub fn read(
 }
 
 /// The parts of a path of ours, without those that say nothing.
-fn parts(path: &str) -> Vec<&str> {
+pub(super) fn parts(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !matches!(*part, "" | ".")).collect()
 }
 
@@ -133,7 +133,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, id: ObjectId, path: String) -> Result<(), SourceError> {
-        if ![".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end)) {
+        if !is_manifest(&path) {
             return Ok(());
         }
         let known = self.snapshot.blobs.get(&id).or_else(|| self.previous?.blobs.get(&id)).cloned();
@@ -213,8 +213,13 @@ fn is_file(kind: EntryKind) -> bool {
     matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable)
 }
 
+/// True of the files that could matter.
+pub(super) fn is_manifest(path: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
+}
+
 /// A name that is text and cannot leave its folder.
-fn name(raw: &gix::bstr::BStr) -> Option<&str> {
+pub(super) fn name(raw: &gix::bstr::BStr) -> Option<&str> {
     let name = raw.to_str().ok()?;
     let bad = name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0', '\n']);
     (!bad).then_some(name)

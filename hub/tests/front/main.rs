@@ -9,6 +9,7 @@ mod cli;
 mod cli_act;
 mod cli_errors;
 mod cli_hub;
+mod dir;
 mod fixture;
 mod objects;
 mod status_properties;
