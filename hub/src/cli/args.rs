@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::Failure;
+use super::offline_args::{New, NewArgs, TestArgs, ValidateArgs};
 use super::reference::Reference;
 
 /// Looks at a fleet of Kubernetes clusters and acts on it.
@@ -54,7 +55,7 @@ pub struct Global {
     /// Do not ask
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Only of this tenant
+    /// Only of this tenant; of `new app`: whose App it will be
     #[arg(short, long, global = true)]
     pub tenant: Option<String>,
     /// Only of this App: NAME or TENANT/NAME
@@ -84,6 +85,12 @@ pub enum Output {
     Yaml,
     /// References, one a line.
     Name,
+    /// For people, in sentences.
+    Text,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for test reports.
+    Junit,
 }
 
 /// When to colour.
@@ -125,12 +132,12 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Start a fleet, tenant or App (not built yet)
-    New(Rest),
-    /// Check files (not built yet)
-    Validate(Rest),
-    /// Run a fleet's tests (not built yet)
-    Test(Rest),
+    /// Start a fleet, a tenant or an App: writes its first files
+    New(NewArgs),
+    /// Check the files of a fleet repo or of a tenant's; needs no hub
+    Validate(ValidateArgs),
+    /// Run the Tests of a fleet repo; needs no hub
+    Test(TestArgs),
     /// Preview a change (not built yet)
     Plan(Rest),
     /// Install the hub or a spoke (not built yet; see enroll)
@@ -312,12 +319,22 @@ fn commit(text: &str) -> Result<String, String> {
 }
 
 impl Command {
+    /// What it can print, the default first.
+    fn formats(&self) -> &'static [Output] {
+        use Output::{Json, Junit, Name, Sarif, Table, Text, Wide, Yaml};
+        match self {
+            Command::Get(_) | Command::Describe { .. } | Command::Status | Command::Version => {
+                &[Table, Wide, Json, Yaml, Name]
+            }
+            Command::Validate(_) => &[Text, Json, Sarif],
+            Command::Test(_) => &[Text, Json, Junit],
+            _ => &[],
+        }
+    }
+
     /// Its name, if it is part of the interface and not of this version.
     pub fn unbuilt(&self) -> Option<&'static str> {
         Some(match self {
-            Command::New(_) => "new",
-            Command::Validate(_) => "validate",
-            Command::Test(_) => "test",
             Command::Plan(_) => "plan",
             Command::Install(_) => "install",
             Command::Login(_) => "login",
@@ -350,9 +367,9 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
         return Ok(());
     }
     let get = matches!(command, Command::Get(_));
-    let prints = get || matches!(command, Command::Describe { .. } | Command::Status | Command::Version);
+    let new_app = matches!(command, Command::New(args) if args.what == New::App);
     let filters = [
-        ("--tenant", global.tenant.is_some()),
+        ("--tenant", global.tenant.is_some() && !new_app),
         ("--app", global.app.is_some()),
         ("--cluster", global.cluster.is_some()),
         ("--labels", global.labels.is_some()),
@@ -360,10 +377,20 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
         ("--watch", global.watch),
     ];
     let without_meaning = filters.into_iter().find(|(_, given)| *given && !get).map(|(name, _)| name);
-    let output = (global.output.is_some() && !prints).then_some("--output");
+    let formats = command.formats();
+    let output = (global.output.is_some() && formats.is_empty()).then_some("--output");
     let yes = (global.yes && !matches!(command, Command::Approve(_))).then_some("--yes");
     match without_meaning.or(output).or(yes) {
-        Some(flag) => Err(Failure::usage(format!("{flag} means nothing for this command"))),
-        None => Ok(()),
+        Some(flag) => return Err(Failure::usage(format!("{flag} means nothing for this command"))),
+        None => {}
     }
+    let Some(output) = global.output.filter(|output| !formats.contains(output)) else { return Ok(()) };
+    let name =
+        |format: &Output| format.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
+    let known: Vec<String> = formats.iter().map(name).collect();
+    Err(Failure::usage(format!(
+        "this command does not print {}; it prints {}",
+        name(&output),
+        known.join(", ")
+    )))
 }

@@ -108,7 +108,7 @@ fn render_more(global: &Global, kind: Kind, changed: Vec<Value>, first: bool) ->
         Output::Json => changed.iter().map(|item| super::text::clean_json(&format!("{item}\n"))).collect(),
         Output::Yaml => changed.iter().map(|item| format!("---\n{}", super::yaml::to_string(item))).collect(),
         Output::Name => render(global, kind, &serde_json::json!({"items": changed})),
-        Output::Table | Output::Wide => {
+        _ => {
             let table = render(global, kind, &serde_json::json!({"items": changed}));
             let skip = usize::from(!first && kind != Kind::Drift);
             table.split_inclusive('\n').skip(skip).collect()

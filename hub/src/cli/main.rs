@@ -9,15 +9,24 @@ mod columns;
 mod describe;
 mod enroll;
 mod exit;
+mod folders;
 mod get;
+mod junit;
 mod kube_apply;
+mod new;
+mod notes;
+mod offline_args;
 mod output;
+mod quote;
 mod reconcile;
 mod reference;
+mod sarif;
 mod sse;
 mod status;
 mod tenant_roles;
+mod test;
 mod text;
+mod validate;
 mod wait;
 mod watch;
 mod yaml;
@@ -78,6 +87,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             output::print(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Yes)
         }
+        Command::New(args) => new::run(&global, &args),
+        Command::Validate(args) => validate::run(&global, &args),
+        Command::Test(args) => test::run(&global, &args),
         Command::Version => status::version(&global),
         Command::Status => status::run(&client()?, &global).await,
         Command::Get(args) => get::run(&client()?, &global, &args).await,

@@ -31,7 +31,7 @@ pub fn document(format: Output, value: &Value) -> Option<String> {
     match format {
         Output::Json => Some(text::clean_json(&format!("{value:#}\n"))),
         Output::Yaml => Some(super::yaml::to_string(value)),
-        Output::Table | Output::Wide | Output::Name => None,
+        _ => None,
     }
 }
 
