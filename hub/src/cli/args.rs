@@ -380,9 +380,8 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
     let formats = command.formats();
     let output = (global.output.is_some() && formats.is_empty()).then_some("--output");
     let yes = (global.yes && !matches!(command, Command::Approve(_))).then_some("--yes");
-    match without_meaning.or(output).or(yes) {
-        Some(flag) => return Err(Failure::usage(format!("{flag} means nothing for this command"))),
-        None => {}
+    if let Some(flag) = without_meaning.or(output).or(yes) {
+        return Err(Failure::usage(format!("{flag} means nothing for this command")));
     }
     let Some(output) = global.output.filter(|output| !formats.contains(output)) else { return Ok(()) };
     let name =

@@ -12,6 +12,7 @@ mod cli_hub;
 mod cli_test;
 mod cli_validate;
 mod dir;
+mod docs;
 mod files;
 mod fixture;
 mod objects;
