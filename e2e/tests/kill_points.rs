@@ -73,5 +73,8 @@ async fn killed_at_each_durable_step() -> Result<()> {
     }
     let kills = 2 * steps.len() - missed.len() + AFTER_THE_PLAN.len();
     println!("{kills} kills in {:.1} s, at {steps:?}, missed {missed:?}", start.elapsed().as_secs_f64());
+    for when in [When::Before, When::After] {
+        site.made_again(&mut rig, when).await?;
+    }
     site.ceiling(&mut rig).await
 }

@@ -37,6 +37,7 @@ async fn a_spoke_may_what_its_tenants_may() -> Result<()> {
     story.tell("a tenant with another role gets another binding", another_role(&rig)).await;
     story.tell("a namespace that is not there and not named", missing(&rig)).await;
     story.tell("another tenant's namespace stays out of reach", other_tenant(&mut rig)).await;
+    story.tell("a lost ledger is rebuilt with these rights", ledger_lost(&mut rig)).await;
     story.tell("the spoke is no admin", no_admin(&mut rig)).await;
     story.tell("it has no right that it does not use", all_used(&mut rig)).await;
     story.tell("and a request under its own name would be seen", bare_is_seen(&mut rig)).await;
@@ -118,7 +119,7 @@ async fn powerless(rig: &mut Rig) -> Result<()> {
 async fn no_admin(rig: &mut Rig) -> Result<()> {
     let plane = rig.sites[0].plane();
     for (verb, what) in [
-        ("list", "namespaces"),
+        ("watch", "namespaces"),
         ("watch", "serviceaccounts"),
         ("list", "rolebindings.rbac.authorization.k8s.io"),
         ("get", "customresourcedefinitions.apiextensions.k8s.io"),
@@ -246,6 +247,24 @@ async fn other_tenant(rig: &mut Rig) -> Result<()> {
     let binding = grouped("rbac.authorization.k8s.io/v1", "glob", "rolebindings", "");
     let list = rig.sites[0].there(binding.trim_end_matches('/')).await?;
     ensure!(!list.to_string().contains("\"payments\""), "{list:#}");
+    Ok(())
+}
+
+/// What tenants may list says what they have; of namespaces the spoke needs the names, for those whose are a glob.
+async fn ledger_lost(rig: &mut Rig) -> Result<()> {
+    rig.sites[0].spoke().stop()?;
+    rig.sites[0].delete(&core("rimward-system", "configmaps", "rimward-spoke-ledger")).await?;
+    rig.sites[0].spoke().start()?;
+    let rebuilt = eventually("the ledger to be rebuilt", || async {
+        let events = rig.hub.json(&["get", "events"]).await?;
+        Ok(events.to_string().contains("\"LedgerRebuilt\"").then_some(()))
+    });
+    if let Err(error) = rebuilt.await {
+        return Err(error.context(format!("{:#}", rig.hub.json(&["get", "events"]).await?)));
+    }
+    for app in ["payments/web", "payments/old", "reader/web", "glob/web"] {
+        rig.wait_ready(app).await?;
+    }
     Ok(())
 }
 

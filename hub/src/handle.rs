@@ -7,7 +7,9 @@ use std::time::Duration;
 use rimward_proto::{ClusterName, Digest};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::core::explain::{Located, Wanted};
 use crate::core::model::SourceId;
+use crate::core::preview::{Limits, Preview};
 use crate::core::world::World;
 
 /// Actions that may wait at once: more than this many people and tools asking in the same instant wait their turn.
@@ -57,6 +59,27 @@ pub enum Action {
         within: String,
         /// The answer.
         reply: oneshot::Sender<Result<Option<bool>, ActionError>>,
+    },
+    /// Say what a ref of a source's repository would change if the source were at it. It is fetched beside what is in use,
+    /// and nothing is published or kept.
+    Preview {
+        /// The source.
+        source: SourceId,
+        /// A branch, a whole ref, or a commit.
+        reference: String,
+        /// How much to say.
+        limits: Limits,
+        /// The answer; whoever drops the other end has given up on it.
+        reply: oneshot::Sender<Result<Box<Preview>, ActionError>>,
+    },
+    /// Find which Apps bring an object, and where it is written.
+    Locate {
+        /// On which cluster it is looked for.
+        cluster: ClusterName,
+        /// The object.
+        wanted: Wanted,
+        /// The answer: every App that has it.
+        reply: oneshot::Sender<Result<Vec<Located>, ActionError>>,
     },
     /// Make a single-use enrolment token.
     IssueToken {

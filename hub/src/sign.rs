@@ -1,5 +1,8 @@
 //! The only place that holds the head key. It signs heads and nothing else, and
-//! only while the current root names the key.
+//! only while the current root names the key. What a head covers is looked at
+//! once more before ([`scope`]).
+
+pub mod scope;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,14 +3,14 @@
 //! Everything both sides must agree on lives here and nowhere else: names and
 //! digests ([`ids`]), the documents that are signed or named by their digest
 //! ([`root`], [`head`], [`plan`], [`bundle`], [`object`]), how they are
-//! authenticated ([`envelope`], [`merkle`]), what a spoke observed
-//! ([`report`]), and the wire messages ([`convert`]). The crate is pure: no
-//! clock, no network, no filesystem.
+//! authenticated ([`envelope`], [`merkle`]), what expressions may say
+//! ([`expression`]), what a spoke observed (
 
 pub mod bundle;
 pub mod canonical;
 pub mod convert;
 pub mod envelope;
+pub mod expression;
 pub mod head;
 pub mod ids;
 pub mod limits;

@@ -31,7 +31,7 @@ pub const PROOF_HASHES: usize = 32;
 /// Content sent inline with an offer, bytes: saves the common small change a round trip, and with the plan stays under
 /// [`MESSAGE_BYTES`].
 pub const INLINE_BYTES: usize = 1 << 20;
-/// One CEL expression of `health`, bytes: ten times what people write about a status; the parser's own work stays small.
+/// One CEL expression, bytes: ten times what people write about an object; the parser's own work stays small.
 /// What the hub lets through must be what a spoke takes.
 pub const EXPRESSION_BYTES: usize = 1024;
 /// Digests asked for in one fetch: about 1 MiB of request.

@@ -100,6 +100,22 @@ pub struct Report {
     pub drift: Vec<DriftReport>,
     /// Refusals and other things worth keeping, since the last acknowledged report.
     pub events: Vec<EventReport>,
+    /// What is looked at by list, because there is more than may be watched; none if all of it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lists: Option<Box<ListsReport>>,
+}
+
+/// Places (a ServiceAccount, a kind, a namespace) beyond the number of watches, which are listed from time to time: what
+/// changes there shows that late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListsReport {
+    /// How many.
+    pub places: u64,
+    /// From one look at each to the next, at most, in seconds.
+    pub interval_seconds: u64,
+    /// When the one looked at longest ago was looked at; none while one was not looked at yet.
+    pub as_of: Option<Timestamp>,
 }
 
 /// State of one App on one cluster.
@@ -153,6 +169,19 @@ pub struct ObjectReport {
     /// Of an object that is there and not ours: what taking it over would change.
     #[serde(default)]
     pub fields: Vec<FieldDrift>,
+    /// How it is looked at if by list; none if it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Listed>,
+}
+
+/// How old news of an object may be that is looked at by list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// From one look to the next, at most, in seconds.
+    pub interval_seconds: u64,
+    /// When it was looked at last; none if it was not yet.
+    pub as_of: Option<Timestamp>,
 }
 
 /// Deletions that wait for an approval bound to `digest`.
@@ -163,7 +192,7 @@ pub struct HoldReport {
     pub digest: Digest,
     /// The App the objects belong to.
     pub id: AppId,
-    /// `OverBudget`, `Protected` or `Stale`.
+    /// `OverBudget`, `Protected`, `LedgerLost`, `Stale`, `CeilingProtected` or `CeilingDeletesPerDay`.
     pub reason: String,
     /// Exactly what would be deleted.
     pub objects: Vec<HeldObject>,

@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use jiff::SignedDuration;
+
+use crate::core::event::Following;
 
 /// The Rimward agent in one cluster: verifies, applies, prunes, repairs and reports.
 #[derive(Debug, Clone, Parser)]
@@ -21,6 +24,12 @@ pub struct Args {
     /// How much to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, global = true, env = "RIMWARD_LOG", default_value = "info")]
     pub log_level: String,
+    /// For tests, which cannot fill a cluster with 512 namespaces: another number of watches.
+    #[arg(long, global = true, hide = true, env = "RIMWARD_TEST_MAX_WATCHES")]
+    pub max_watches: Option<usize>,
+    /// For tests, which cannot wait a minute: another interval, in milliseconds, of the lists beyond that number.
+    #[arg(long, global = true, hide = true, env = "RIMWARD_TEST_LIST_MILLIS")]
+    pub list_millis: Option<u32>,
 }
 
 /// The subcommands.
@@ -33,6 +42,16 @@ pub enum Command {
 }
 
 impl Args {
+    /// How much is watched: as the program has it, unless a test asks for something else.
+    pub fn following(&self) -> Following {
+        let default = Following::default();
+        let millis = |millis: u32| SignedDuration::from_millis(millis.into());
+        Following {
+            max_watches: self.max_watches.unwrap_or(default.max_watches),
+            list_every: self.list_millis.map_or(default.list_every, millis),
+        }
+    }
+
     /// The subcommand, `run` when none was given.
     pub fn command(&self) -> Command {
         self.command.unwrap_or(Command::Run)

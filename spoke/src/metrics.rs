@@ -29,7 +29,7 @@ const READY: Duration = Duration::from_secs(3);
 /// Labels of a request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// `get`, `apply`, `dry-run`, `delete`, `tenant`.
+    /// `get`, `apply`, `dry-run`, `delete`, `tenant`, `list`.
     pub verb: &'static str,
     /// `ok`, or the error's kind.
     pub result: &'static str,

@@ -193,6 +193,7 @@ mod tests {
             holds: Vec::new(),
             drift: Vec::new(),
             events: Vec::new(),
+            lists: None,
         }
     }
 

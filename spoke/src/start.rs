@@ -12,6 +12,7 @@ use crate::args::Args;
 use crate::cluster::client::Connection;
 use crate::cluster::watch::Watches;
 use crate::config::SpokeConfig;
+use crate::core::event::Following;
 use crate::core::{Effect, Started, State};
 use crate::identify::{self, Begun};
 use crate::metrics::{self, Metrics};
@@ -37,6 +38,7 @@ pub struct Parts {
     metrics: Arc<Metrics>,
     reload: Reload,
     boot_id: String,
+    following: Following,
     stop: CancellationToken,
 }
 
@@ -64,6 +66,7 @@ impl Parts {
             held: HeldStore::new(data),
             reload: Reload::new(args, config.clone(), metrics.clone()),
             boot_id: uuid::Uuid::now_v7().to_string(),
+            following: args.following(),
             config,
             connection,
             metrics,
@@ -92,6 +95,7 @@ impl Parts {
             baselines: self.held.baselines(),
             discovery: None,
             settings: self.config.load().settings(),
+            following: self.following,
         };
         let (state, first) = State::start(started, jiff::Timestamp::now()).map_err(RunError::Root)?;
         self.connect(begun, ledger).run(state, first).await

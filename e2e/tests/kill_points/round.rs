@@ -205,6 +205,35 @@ impl Site {
         Ok(())
     }
 
+    /// Somebody deletes what the next round removes, and the kill comes while the spoke makes it again: before the request
+    /// reaches the API server, or when it is there under a UID that no ledger has. Either way the round removes it.
+    pub async fn made_again(&mut self, rig: &mut Rig, when: When) -> Result<()> {
+        let name = comes(self.rounds);
+        let path = config_map(NAME, &name);
+        let before = uid(&rig.sites[0].there(&path).await?);
+        let gate = Gate::default();
+        let reached = gate.clone();
+        rig.sites[0].proxy().play(move |asked| match (written(asked), when) {
+            (Some("create"), When::Before) => Fault::Held(reached.clone()),
+            (Some("create"), When::After) => Fault::Unanswered(reached.clone()),
+            _ => Fault::None,
+        });
+        rig.sites[0].delete(&path).await?;
+        gate.reached().await?;
+        if when == When::After {
+            // The answer is lost only when there is one.
+            let again = rig.sites[0].until(&path, "made again", |found| found.is_some()).await?;
+            ensure!(again.is_some_and(|again| uid(&again) != before), "{name} was never gone");
+        }
+        rig.sites[0].spoke().kill()?;
+        rig.sites[0].proxy().pass();
+        // With the disk goes the plan of before, which would have it looked at in time.
+        rig.sites[0].spoke().lose_disk()?;
+        self.change(rig).await?;
+        rig.sites[0].spoke().start()?;
+        self.converges(rig).await
+    }
+
     /// A ceiling of exactly what was deleted and one more: nothing was counted twice, however often it was begun.
     pub async fn ceiling(&mut self, rig: &mut Rig) -> Result<()> {
         let spoke = rig.sites[0].spoke();

@@ -42,11 +42,11 @@ const MISTAKES: &[Mistake] = &[
         app: "not-built",
         file: "rimward.yaml",
         content: "apiVersion: rimward.dev/v1alpha1\nkind: App\nmetadata: {name: not-built}\n\
-                  spec:\n  namespace: wild\n  clusters: {}\n  variables: {domain: null}\n",
+                  spec:\n  namespace: wild\n  clusters: {}\n  values: {domain: null}\n",
         code: "RW3006",
         line: 7,
         column: 3,
-        says: "`variables` is not built yet",
+        says: "`values` is not built yet",
     },
     Mistake {
         app: "bound",

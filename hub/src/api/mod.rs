@@ -2,10 +2,12 @@
 //! asked to do. Reads one shared world, decides nothing, answers every error as
 //! a problem; what is not built yet answers 501 and says so.
 
+mod explain;
 mod history;
 pub mod items;
 mod journal;
 mod offer;
+mod previews;
 pub mod problem;
 pub mod query;
 mod read;
@@ -26,6 +28,7 @@ use tokio::sync::Semaphore;
 use crate::core::world::World;
 use crate::handle::Hub;
 use journal::Journal;
+use previews::Previews;
 use problem::Problem;
 
 /// Largest request body, bytes: every one of them is a few short fields.
@@ -49,6 +52,7 @@ struct Shared {
     about: Arc<About>,
     journal: Arc<Journal>,
     streams: Arc<Semaphore>,
+    previews: Arc<Previews>,
 }
 
 impl Shared {
@@ -79,7 +83,7 @@ pub fn router(hub: Hub) -> Router {
 pub fn router_about(hub: Hub, about: About) -> Router {
     let journal = Journal::start(&hub);
     let streams = Arc::new(Semaphore::new(STREAMS));
-    let shared = Shared { hub, about: Arc::new(about), journal, streams };
+    let shared = Shared { hub, about: Arc::new(about), journal, streams, previews: Arc::default() };
     let v1 = built()
         .merge(unbuilt())
         .fallback(|| async { Problem::not_found("this path") })
@@ -119,6 +123,9 @@ fn built() -> Router<Shared> {
         .route("/holds/{hold}/decisions", post(write::decide))
         .route("/events", get(read::events))
         .route("/tokens", post(write::token))
+        .route("/previews", post(previews::ask))
+        .route("/previews/{preview}", get(previews::show).delete(previews::cancel))
+        .route("/tenants/{tenant}/apps/{app}/explain", get(explain::app))
 }
 
 /// The paths of the interface that this version does not have.
@@ -126,13 +133,11 @@ fn unbuilt() -> Router<Shared> {
     let paths = [
         ("/clusters/{cluster}/history", "history"),
         ("/clusters/{cluster}/revoke", "revocation"),
-        ("/tenants/{tenant}/apps/{app}/explain", "explain"),
         ("/tenants/{tenant}/apps/{app}/history", "history"),
         ("/tenants/{tenant}/apps/{app}/rollback", "rollback"),
         ("/rollouts", "rollouts"),
         ("/rollouts/{rollout}", "rollouts"),
         ("/rollouts/{rollout}/decisions", "rollouts"),
-        ("/previews", "previews"),
         ("/pauses", "pauses"),
         ("/audit", "the audit log"),
         ("/enrollments", "enrollments (POST /tokens makes an enrolment token)"),

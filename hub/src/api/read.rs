@@ -9,7 +9,7 @@ use rimward_proto::{AppId, ClusterName, TenantName};
 use serde::Serialize;
 
 use super::items::app::AppItem;
-use super::items::cluster::ClusterItem;
+use super::items::cluster::{ClusterItem, ListsItem};
 use super::items::event::{DriftItem, EventItem};
 use super::items::hold::HoldItem;
 use super::items::object::{self, ObjectItem, TakenItem};
@@ -208,7 +208,19 @@ pub async fn drift(
     let items = stream::drift(&world, &query).map(|(cluster, drift)| {
         (drift.id.clone(), DriftItem::new(cluster, drift, stream::reported(&world, cluster, drift)))
     });
-    in_time("Drift", &query, items.collect(), now)
+    let clusters = world.clusters.iter().filter(|(name, _)| query.admits_cluster(name.as_str()));
+    let lists = clusters.filter_map(|(name, known)| ListsItem::of(name, known)).collect();
+    let list = List::new("Drift", query.page_in_time(items.collect())?, now);
+    Ok(Json(DriftList { list, lists }).into_response())
+}
+
+/// Drift, and how late it may show.
+#[derive(Debug, Serialize)]
+struct DriftList {
+    #[serde(flatten)]
+    list: List<DriftItem>,
+    /// Clusters on which not everything is watched.
+    lists: Vec<ListsItem>,
 }
 
 /// `GET /events`, a list or a stream.
@@ -223,16 +235,8 @@ pub async fn events(
     }
     let (now, world) = (Timestamp::now(), shared.world());
     let events = stream::events(&world, &query);
-    in_time("Event", &query, events.map(|e| (e.what.id.clone(), EventItem::new(e))).collect(), now)
-}
-
-fn in_time<T: Serialize>(
-    kind: &str,
-    query: &Query,
-    items: Vec<(String, T)>,
-    now: Timestamp,
-) -> Result<Response, Problem> {
-    Ok(Json(List::new(kind, query.page_in_time(items)?, now)).into_response())
+    let items = events.map(|event| (event.what.id.clone(), EventItem::new(event)));
+    Ok(Json(List::new("Event", query.page_in_time(items.collect())?, now)).into_response())
 }
 
 fn wants_stream(query: &Query, headers: &HeaderMap) -> bool {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::Failure;
+use super::explain::ExplainArgs;
 use super::offline_args::{New, NewArgs, TestArgs, ValidateArgs};
+use super::plan_args::PlanArgs;
 use super::reference::Reference;
 
 /// Looks at a fleet of Kubernetes clusters and acts on it.
@@ -91,6 +93,8 @@ pub enum Output {
     Sarif,
     /// JUnit XML, for test reports.
     Junit,
+    /// A comment on a pull request.
+    Markdown,
 }
 
 /// When to colour.
@@ -138,14 +142,14 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Run the Tests of a fleet repo; needs no hub
     Test(TestArgs),
-    /// Preview a change (not built yet)
-    Plan(Rest),
+    /// What a change would do to every cluster, before it is made
+    Plan(PlanArgs),
     /// Install the hub or a spoke (not built yet; see enroll)
     Install(Rest),
     /// Log in to a hub (not built yet)
     Login(Rest),
-    /// Why an App is, or is not, on a cluster (not built yet)
-    Explain(Rest),
+    /// Why an App, or an object, is on a cluster, or why it is not
+    Explain(ExplainArgs),
     /// What ran when (not built yet)
     History(Rest),
     /// Reject a rollout or a hold (not built yet)
@@ -321,13 +325,15 @@ fn commit(text: &str) -> Result<String, String> {
 impl Command {
     /// What it can print, the default first.
     fn formats(&self) -> &'static [Output] {
-        use Output::{Json, Junit, Name, Sarif, Table, Text, Wide, Yaml};
+        use Output::{Json, Junit, Markdown, Name, Sarif, Table, Text, Wide, Yaml};
         match self {
             Command::Get(_) | Command::Describe { .. } | Command::Status | Command::Version => {
                 &[Table, Wide, Json, Yaml, Name]
             }
             Command::Validate(_) => &[Text, Json, Sarif],
             Command::Test(_) => &[Text, Json, Junit],
+            Command::Plan(_) => &[Text, Json, Yaml, Markdown],
+            Command::Explain(_) => &[Text, Json, Yaml],
             _ => &[],
         }
     }
@@ -335,10 +341,8 @@ impl Command {
     /// Its name, if it is part of the interface and not of this version.
     pub fn unbuilt(&self) -> Option<&'static str> {
         Some(match self {
-            Command::Plan(_) => "plan",
             Command::Install(_) => "install",
             Command::Login(_) => "login",
-            Command::Explain(_) => "explain",
             Command::History(_) => "history",
             Command::Reject(_) => "reject",
             Command::Rollback(_) => "rollback",
@@ -376,7 +380,10 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
         ("--state", global.state.is_some()),
         ("--watch", global.watch),
     ];
-    let without_meaning = filters.into_iter().find(|(_, given)| *given && !get).map(|(name, _)| name);
+    // An App is explained on a cluster.
+    let means = |name: &str| get || (name == "--cluster" && matches!(command, Command::Explain(_)));
+    let without_meaning =
+        filters.into_iter().find(|(name, given)| *given && !means(name)).map(|(name, _)| name);
     let formats = command.formats();
     let output = (global.output.is_some() && formats.is_empty()).then_some("--output");
     let yes = (global.yes && !matches!(command, Command::Approve(_))).then_some("--yes");

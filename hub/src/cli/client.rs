@@ -64,6 +64,12 @@ impl Client {
         self.json(self.in_time(answer).await?).await
     }
 
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        let answer = self.send(Method::DELETE, path, None, &[]);
+        self.json(self.in_time(answer).await?).await
+    }
+
     /// All pages of a list as one.
     pub async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
         let mut query = query.to_vec();

@@ -193,6 +193,13 @@ pub fn foreign(item: &Value, wide: bool) -> Vec<String> {
     lines
 }
 
+/// How an object is looked at, if not by a watch.
+pub fn listed(item: &Value) -> Option<String> {
+    let listed = item["listed"].as_object()?;
+    let seen = listed["asOf"].as_str().map_or("not yet".to_owned(), |at| format!("last at {at}"));
+    Some(format!("looked at every {} s, {seen}", text(&listed["intervalSeconds"])))
+}
+
 /// An object that was taken over, in one line.
 pub fn taken(item: &Value) -> String {
     let (cluster, object) = (text(&item["cluster"]), object(&item["object"]));

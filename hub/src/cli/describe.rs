@@ -53,7 +53,8 @@ fn people(reference: &Reference, item: &Value, wide: bool) -> String {
     section(&mut out, "notes", list("notes").iter().map(note));
     let objects = list("objects");
     let object = |item: &Value| {
-        let more = columns::foreign(item, wide).into_iter().map(|line| format!("  {line}"));
+        let more = columns::foreign(item, wide).into_iter().chain(columns::listed(item));
+        let more = more.map(|line| format!("  {line}"));
         std::iter::once(columns::problem(item)).chain(more).collect::<Vec<_>>()
     };
     section(&mut out, "objects not as they should be", objects.iter().flat_map(object));

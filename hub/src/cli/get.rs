@@ -19,6 +19,7 @@ pub async fn run(client: &Client, global: &Global, args: &GetArgs) -> Result<Exi
         (false, _) => {
             let list = named(client.list(path, &query).await?, args)?;
             output::print(&render(global, args.kind, &list))?;
+            say_lists(global, &list);
             Ok(Exit::Yes)
         }
         (true, Kind::Drift | Kind::Events) => follow(client, global, args, path, &query).await,
@@ -71,6 +72,26 @@ fn named(mut list: Value, args: &GetArgs) -> Result<Value, Failure> {
     }
     items.retain(|item| args.names.iter().any(|name| is_named(args.kind, item, name)));
     Ok(list)
+}
+
+/// Where not everything is watched: how late drift shows. For people; the API's answer has it as `lists`.
+fn say_lists(global: &Global, list: &Value) {
+    if !matches!(global.output, None | Some(Output::Table | Output::Wide)) {
+        return;
+    }
+    for lists in list["lists"].as_array().into_iter().flatten() {
+        let of = |field: &str| columns::text(&lists[field]);
+        let seen =
+            lists["asOf"].as_str().map_or("not all of it yet".to_owned(), |at| format!("last at {at}"));
+        let (cluster, places, seconds) = (of("cluster"), of("places"), of("intervalSeconds"));
+        output::say(
+            global,
+            format!(
+                "{cluster}: beyond its watches, {places} kinds and namespaces are listed every {seconds} s, {seen}: \
+                 drift there shows that late"
+            ),
+        );
+    }
 }
 
 fn items(list: &Value) -> &[Value] {
@@ -130,6 +151,7 @@ async fn follow(
     let list = client.list(path, query).await?;
     let last = items(&list).last().and_then(|item| item["id"].as_str()).unwrap_or("0").to_owned();
     output::print(&render_more(global, args.kind, items(&list).to_vec(), true))?;
+    say_lists(global, &list);
     let mut query = query.to_vec();
     query.push(("watch", "true".to_owned()));
     let mut stream = Watch::open(client, global, with_query(path, &query), Some(last)).await?;

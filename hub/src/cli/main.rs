@@ -9,6 +9,7 @@ mod columns;
 mod describe;
 mod enroll;
 mod exit;
+mod explain;
 mod folders;
 mod get;
 mod junit;
@@ -17,6 +18,9 @@ mod new;
 mod notes;
 mod offline_args;
 mod output;
+mod plan;
+mod plan_args;
+mod plan_folders;
 mod quote;
 mod reconcile;
 mod reference;
@@ -90,6 +94,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::New(args) => new::run(&global, &args),
         Command::Validate(args) => validate::run(&global, &args),
         Command::Test(args) => test::run(&global, &args),
+        Command::Plan(args) => plan::run(&global, &args).await,
+        Command::Explain(args) => explain::run(&client()?, &global, &args).await,
         Command::Version => status::version(&global),
         Command::Status => status::run(&client()?, &global).await,
         Command::Get(args) => get::run(&client()?, &global, &args).await,

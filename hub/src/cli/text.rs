@@ -2,6 +2,7 @@
 //! hides itself, and times read as people say them.
 
 use jiff::Timestamp;
+pub use rimward_hub::core::yaml::hidden;
 
 /// One line, with everything in it visible.
 pub fn clean(text: &str) -> String {
@@ -36,12 +37,6 @@ pub fn clean_json(text: &str) -> String {
         }
     }
     out
-}
-
-/// Control characters, and those that reorder or hide the text around them; none is beyond U+FFFF.
-pub fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// At most `max` characters, the last of them an ellipsis if there were more.

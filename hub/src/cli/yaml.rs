@@ -1,9 +1,8 @@
 //! JSON as YAML that every reader takes for the same values: block style, and
 //! every string quoted that any version of YAML could read as something else.
 
+use rimward_hub::core::yaml::quoted;
 use serde_json::Value;
-
-use super::text::hidden;
 
 /// The document, ending with a line break.
 pub fn to_string(value: &Value) -> String {
@@ -26,7 +25,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
                 if i > 0 {
                     out.push_str(&pad);
                 }
-                out.push_str(&string_text(key));
+                out.push_str(&quoted(key));
                 out.push(':');
                 if nested(value) {
                     // A list may stand as deep as its key.
@@ -69,33 +68,10 @@ fn nested(value: &Value) -> bool {
 
 fn scalar_text(value: &Value) -> String {
     match value {
-        Value::String(text) => string_text(text),
+        Value::String(text) => quoted(text),
         // null, true, numbers, {} and [] are the same in both.
         other => other.to_string(),
     }
-}
-
-/// Plain if it can only be read as a string, else quoted, with everything escaped that cannot be seen.
-fn string_text(text: &str) -> String {
-    let ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ' ');
-    let word = text.to_ascii_lowercase();
-    let special = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(&word.as_str());
-    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic());
-    if starts && !special && !text.ends_with(' ') && text.chars().all(ok) {
-        return text.to_owned();
-    }
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            c if hidden(c) || c > '\u{ffff}' || c == '\u{a0}' => {
-                quoted.push_str(&format!("\\U{:08X}", u32::from(c)))
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
 }
 
 #[cfg(test)]

@@ -57,6 +57,18 @@ pub const UNKNOWN_KIND: &str = "RW3026";
 pub const WRONG_BELOW: &str = "RW3027";
 /// An App that would lose what another one asks for and cannot have.
 pub const HANDOVER: &str = "RW3028";
+/// A variable without a value on a cluster.
+pub const VARIABLE_UNSET: &str = "RW3040";
+/// A variable where none may be, or a value that cannot stand where it is put.
+pub const VARIABLE: &str = "RW3041";
+/// A patch that cannot be applied.
+pub const PATCH: &str = "RW3042";
+/// A patch or an override that changes nothing.
+pub const NO_MATCH: &str = "RW3043";
+/// An App that renders to more different forms than it may.
+pub const VARIANTS: &str = "RW3044";
+/// A tenant named that has no document.
+pub const UNKNOWN_TENANT: &str = "RW3050";
 /// A namespace that is not the tenant's.
 pub const NAMESPACE: &str = "RW4001";
 /// A cluster-scoped object of a tenant that may not have it.
@@ -77,3 +89,9 @@ pub const FROZEN: &str = "RW4011";
 pub const UNKNOWN_SOURCE: &str = "RW4012";
 /// An App that may be in a file that cannot be read.
 pub const MAYBE_BROKEN: &str = "RW4013";
+/// An object that breaks a rule of a Guardrail.
+pub const GUARDRAIL: &str = "RW4020";
+/// A tenant at its quota.
+pub const QUOTA: &str = "RW4021";
+/// A plan that says more than the tenant's document, found before signing.
+pub const SIGNER: &str = "RW4022";

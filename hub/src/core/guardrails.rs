@@ -2,6 +2,9 @@
 //! just before the plan. Rules only ever take away: no order of them, and no
 //! further rule, lets through what another one stops.
 
+pub mod classes;
+pub mod rules;
+
 use rimward_proto::ObjectKey;
 use rimward_proto::ids::is_dns_label;
 use rimward_proto::object::is_kind;
@@ -11,6 +14,8 @@ use super::model::Tenant;
 use super::note::Note;
 use super::scope::{Scope, built_in, built_in_groups, built_in_kinds};
 use crate::render::RenderedObject;
+
+pub use self::rules::VOCABULARY;
 
 /// Groups and kinds that tenants may not have unless their `objects.allow` names them: with each one could reach
 /// beyond one's own namespaces or change what the platform team set. Everything cluster-scoped comes on top.

@@ -3,13 +3,16 @@
 //! I/O, no clock: `now` and randomness come in as values.
 
 pub mod approval;
+pub mod changes;
 pub mod codes;
+pub mod explain;
 pub mod files;
 pub mod guardrails;
 pub mod model;
 pub mod note;
 pub mod offline;
 pub mod plan;
+pub mod preview;
 pub mod publication;
 pub mod scope;
 pub mod select;

@@ -1,6 +1,8 @@
 //! Policy as values: what the files of the two kinds of teams say, once parsed
 //! and checked. Every value knows where it was written.
 
+mod guardrail;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use rimward_proto::plan::{Drift, DriftMode, Health, HealthCel, Ignore, Takeover}
 use rimward_proto::{AppId, AppName, ClusterName, TenantName};
 use serde::{Deserialize, Serialize};
 
+pub use self::guardrail::{Action, Guardrail, Rule};
+use super::changes::{Changes, Values};
 use super::note::Position;
 
 /// Which repository: the fleet repo, or a source of a tenant. Displayed as `fleet` or `tenant/source`.
@@ -169,6 +173,8 @@ pub struct Cluster {
     pub name: ClusterName,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Values of variables that Apps declare.
+    pub variables: Values,
     /// Where it is written.
     pub at: Position,
 }
@@ -196,6 +202,19 @@ pub struct Tenant {
     pub deny: Vec<String>,
     /// What its Apps may ask for.
     pub limits: Limits,
+    /// How much its Apps may be on one cluster, together; none = any.
+    pub quota: Option<Quota>,
+    /// Where it is written.
+    pub at: Position,
+}
+
+/// How much a tenant's Apps may be together, on each cluster. Nothing goes for its sake; it only stops what grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// Objects.
+    pub objects: Option<u64>,
+    /// Bytes of their canonical JSON.
+    pub bytes: Option<u64>,
     /// Where it is written.
     pub at: Position,
 }
@@ -281,6 +300,8 @@ pub struct App {
     pub clusters: Selector,
     /// Where `clusters` is written.
     pub clusters_at: Position,
+    /// What it says besides its manifests.
+    pub changes: Changes,
     /// How it is run.
     pub options: Options,
     /// Where it is written.
@@ -319,6 +340,8 @@ pub struct Policy {
     pub clusters: BTreeMap<ClusterName, Cluster>,
     /// Tenants by name.
     pub tenants: BTreeMap<TenantName, Tenant>,
+    /// Guardrails by name.
+    pub guardrails: BTreeMap<String, Guardrail>,
 }
 
 impl Policy {

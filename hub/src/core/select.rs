@@ -157,6 +157,11 @@ impl ClusterIndex {
         }
     }
 
+    /// The values that a label has, each with the clusters that have it.
+    pub fn values(&self, key: &str) -> impl Iterator<Item = (&str, &ClusterSet)> {
+        self.labels.get(key).into_iter().flatten().map(|(value, clusters)| (value.as_str(), clusters))
+    }
+
     /// Clusters that have the label with one of the values, or with any.
     fn with(&self, key: &str, values: Option<&[String]>) -> ClusterSet {
         let mut set = ClusterSet::empty(self.names.len());
@@ -181,7 +186,10 @@ mod tests {
                 if i % 2 == 0 {
                     labels.insert("even".to_owned(), String::new());
                 }
-                (name.clone(), Cluster { name, labels, at: Default::default() })
+                (
+                    name.clone(),
+                    Cluster { name, labels, variables: Default::default(), at: Default::default() },
+                )
             })
             .collect()
     }

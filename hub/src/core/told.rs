@@ -93,7 +93,7 @@ pub fn apps(
 fn app(report: &mut AppReport) {
     clip(&mut report.reason, WORD);
     clip(&mut report.message, SENTENCE);
-    for ObjectReport { key, reason, message, managers, fields } in &mut report.exceptions {
+    for ObjectReport { key, reason, message, managers, fields, listed: _ } in &mut report.exceptions {
         object_key(key);
         clip(reason, WORD);
         clip(message, SENTENCE);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rimward_proto::head::{Assignment, Head};
 use rimward_proto::merkle::{InclusionProof, Tree};
 use rimward_proto::plan::Plan;
-use rimward_proto::report::{AppReport, DriftReport, EventReport, HoldReport, State};
+use rimward_proto::report::{AppReport, DriftReport, EventReport, HoldReport, ListsReport, State};
 use rimward_proto::{AppId, ClusterName, ClusterUid, Digest};
 use serde::{Deserialize, Serialize};
 
@@ -128,10 +128,43 @@ pub struct AppDecision {
     pub path: String,
     /// Clusters it selects within its bounds.
     pub clusters: Vec<ClusterName>,
-    /// The bundle it renders to; none if it cannot be rendered.
+    /// The bundle it renders to on all its clusters; none if it has several, or cannot be rendered.
     pub bundle: Option<Digest>,
+    /// The bundle of each cluster, if it has several.
+    pub bundles: BTreeMap<ClusterName, Digest>,
+    /// Clusters that keep what they have of it, and why.
+    pub waits: Vec<AppWait>,
     /// Why its newest revision is not in the plan; none if it is.
     pub blocked: Option<Note>,
+}
+
+/// Clusters for which there is no new form of an App.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppWait {
+    /// CamelCase: `VariableUnset`, `VariantRefused`, `Guardrail`, `Quota`.
+    pub reason: String,
+    /// Why.
+    pub note: Note,
+    /// Which, in order.
+    pub clusters: Vec<ClusterName>,
+}
+
+impl AppDecision {
+    /// The bundle that a cluster shall have of it; none if it waits there, or cannot be rendered.
+    pub fn bundle_on(&self, cluster: &ClusterName) -> Option<Digest> {
+        let one = || self.bundle.filter(|_| self.wait_on(cluster).is_none());
+        self.bundles.get(cluster).copied().or_else(one)
+    }
+
+    /// Why a cluster keeps what it has of it, if it does.
+    pub fn wait_on(&self, cluster: &ClusterName) -> Option<&AppWait> {
+        self.waits.iter().find(|wait| wait.clusters.binary_search(cluster).is_ok())
+    }
+
+    /// True if it is rendered for any cluster.
+    pub fn is_rendered(&self) -> bool {
+        self.bundle.is_some() || !self.bundles.is_empty()
+    }
 }
 
 /// A change the hub holds until someone approves its digest.
@@ -216,6 +249,8 @@ pub struct ClusterStatus {
     pub cleared: Vec<AppId>,
     /// Deletions it holds.
     pub holds: Vec<HoldReport>,
+    /// What it looks at by list; none if it watches everything.
+    pub lists: Option<ListsReport>,
     /// The run of the spoke that the last report is of.
     pub boot: String,
     /// Of the holds that this run reported, those that were approved by then.

@@ -21,7 +21,7 @@ const OURS: &str = "rimward.dev/";
 /// Annotations of ours that people set; each is `"true"` or `"false"`, and spokes obey them.
 const ASKED: [&str; 2] = [PRUNE_ANNOTATION, REPLACE_ANNOTATION];
 /// Metadata that only an API server or a controller sets: to apply it would adopt, lock or orphan objects.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 9] = [
     "managedFields",
     "resourceVersion",
     "uid",
@@ -30,6 +30,7 @@ const FOREIGN: [&str; 8] = [
     "selfLink",
     "generation",
     "deletionTimestamp",
+    "deletionGracePeriodSeconds",
 ];
 
 /// A document that is a proper object, before its scope is known.

@@ -2,11 +2,15 @@
 //! tree in memory. Each object leaves here in canonical bytes, named by their
 //! digest, so that equal objects are equal everywhere after.
 
+pub mod images;
 mod listkeys;
 mod manifest;
 pub mod names;
 pub mod part;
+pub mod patches;
 pub mod plain;
+pub mod variables;
+pub mod variant;
 
 use std::sync::Arc;
 

@@ -21,15 +21,17 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names in the files of a part; `namespace` is that of objects that do not say, if it is known.
+    /// The names in the files of a part; `namespace` is that of objects that do not say, if it is known, and `patches` are
+    /// files that are no manifests.
     pub fn read(
         part: Part<'_>,
         namespace: Option<&str>,
         tree: &SourceTree,
         roots: &BTreeSet<String>,
+        patches: &BTreeSet<String>,
     ) -> Self {
         let mut names = Self { known: BTreeMap::new(), unclear: part.left_out(tree, roots).next().is_some() };
-        for (_, bytes) in part.manifests(tree, roots) {
+        for (_, bytes) in part.manifests(tree, roots).filter(|(path, _)| !patches.contains(*path)) {
             let Ok(documents) = yaml::parse(bytes) else {
                 names.unclear = true;
                 continue;

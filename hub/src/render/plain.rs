@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use rimward_proto::bundle::{BundleIndex, IndexEntry};
 use rimward_proto::{Digest, ObjectKey};
+use serde_json::Value as Json;
 
 use super::manifest::{Manifest, manifest};
 use super::part::Part;
+use super::variables::{CLUSTER_LABELS, CLUSTER_NAME};
 use super::{Defined, RenderedObject};
 use crate::core::codes;
 use crate::core::model::{App, SourceTree};
@@ -22,12 +24,23 @@ use crate::core::yaml::{self, Entry, Node, Value};
 pub struct File {
     bytes: Arc<[u8]>,
     namespace: Option<String>,
+    /// True if the documents themselves are kept, for what changes them.
+    raw: bool,
+    /// True if there is something in it that looks like a built-in variable.
+    built_in: bool,
     items: Vec<Item>,
     notes: Vec<Note>,
 }
 
 #[derive(Debug)]
-enum Item {
+struct Item {
+    what: What,
+    /// The document as it was written.
+    raw: Option<Arc<Json>>,
+}
+
+#[derive(Debug)]
+enum What {
     /// Of a built-in kind: all that can be known is known.
     Done(Arc<RenderedObject>),
     /// Waits for the CRDs of the fleet.
@@ -47,6 +60,8 @@ pub struct Parsed {
 pub struct Rendered {
     /// The objects by key; meaningless if `notes` has an error.
     pub objects: BTreeMap<ObjectKey, Arc<RenderedObject>>,
+    /// The documents they come from, if the App changes them.
+    pub raw: BTreeMap<ObjectKey, Arc<Json>>,
     /// The bundle; none if `notes` has an error.
     pub bundle: Option<Bundle>,
     /// What is wrong.
@@ -76,23 +91,33 @@ pub fn parse(
     parsed: &mut u64,
 ) -> Parsed {
     let (mut result, mut notes) = (Parsed::default(), Notes::new(PER_APP));
-    let (mut wrong, mut unread) = (0, 0);
+    let (mut wrong, mut unread, raw) = (0, 0, !app.changes.is_empty());
     for (path, bytes) in manifests(app, tree, roots, &mut notes) {
         if wrong >= PER_APP {
             unread += 1;
             continue;
         }
         let same = before.and_then(|before| before.files.get(path)).filter(|file| {
-            file.namespace == app.namespace && (Arc::ptr_eq(&file.bytes, bytes) || file.bytes == *bytes)
+            (file.raw, &file.namespace) == (raw, &app.namespace)
+                && (Arc::ptr_eq(&file.bytes, bytes) || file.bytes == *bytes)
         });
         let file = same.cloned().unwrap_or_else(|| {
             *parsed += 1;
-            Arc::new(read(path, bytes, app.namespace.as_deref()))
+            Arc::new(read(path, bytes, app.namespace.as_deref(), raw))
         });
         wrong += file.notes.len();
         result.files.insert(path.clone(), file);
     }
     left_out(app, tree, roots, &mut notes);
+    let not_replaced = result.files.iter().find(|(_, file)| file.built_in && app.changes.variables.is_none());
+    if let Some((path, _)) = not_replaced {
+        let message =
+            format!("${{{CLUSTER_NAME}}} and the like are not replaced: {} has no `variables`", app.id);
+        let note = Note::warning(codes::VARIABLE, Position::file(path.clone()), message);
+        notes.push(
+            note.help("write `variables: {}` into the App if they are meant for Rimward; else nothing"),
+        );
+    }
     if unread > 0 {
         let message = format!("{unread} more files are not looked at before these are right");
         notes.push(Note::error(codes::UNREADABLE, app.at.clone(), message).help("mend the errors above"));
@@ -123,7 +148,9 @@ fn manifests<'t>(
             notes.push(note.help("use plain YAML for now"));
             continue;
         }
-        found.push((path, bytes));
+        if !app.changes.files.contains(path) {
+            found.push((path, bytes));
+        }
     }
     found
 }
@@ -143,12 +170,13 @@ fn left_out(app: &App, tree: &SourceTree, roots: &BTreeSet<String>, notes: &mut 
     notes.push(Note::error(codes::LEFT_OUT, Position::file(path.clone()), message).help(help));
 }
 
-fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>) -> File {
+fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>, raw: bool) -> File {
     let (mut items, mut notes) = (Vec::new(), Notes::new(PER_FILE));
     match yaml::parse(bytes) {
         Ok(documents) => {
             for node in documents.into_iter().flat_map(expand_list) {
-                items.extend(item(path, &node, namespace, &mut notes));
+                let what = item(path, &node, namespace, &mut notes);
+                items.extend(what.map(|what| Item { what, raw: raw.then(|| Arc::new(node.to_json())) }));
             }
         }
         Err(error) => {
@@ -156,17 +184,19 @@ fn read(path: &str, bytes: &Arc<[u8]>, namespace: Option<&str>) -> File {
             notes.push(Note::error(codes::UNREADABLE, at, error.message).help(yaml::HELP));
         }
     }
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let built_in = [CLUSTER_NAME, CLUSTER_LABELS].iter().any(|name| text.contains(&format!("${{{name}")));
     let (bytes, namespace) = (bytes.clone(), namespace.map(str::to_owned));
-    File { bytes, namespace, items, notes: notes.into_vec() }
+    File { bytes, namespace, raw, built_in, items, notes: notes.into_vec() }
 }
 
-fn item(path: &str, node: &Node, namespace: Option<&str>, notes: &mut Notes) -> Option<Item> {
+fn item(path: &str, node: &Node, namespace: Option<&str>, notes: &mut Notes) -> Option<What> {
     let manifest = manifest(path, node, notes)?;
     let Some(scope) = built_in(&manifest.group, &manifest.kind) else {
-        return Some(Item::Unscoped(Box::new(manifest)));
+        return Some(What::Unscoped(Box::new(manifest)));
     };
     match manifest.finish(scope, namespace) {
-        Ok(object) => Some(Item::Done(Arc::new(object))),
+        Ok(object) => Some(What::Done(Arc::new(object))),
         Err(note) => {
             notes.push(note);
             None
@@ -203,9 +233,9 @@ pub(super) fn expand_list(mut node: Node) -> Vec<Node> {
 impl Parsed {
     /// The kinds that the App's CustomResourceDefinitions bring.
     pub fn defines(&self) -> impl Iterator<Item = &Defined> {
-        self.files.values().flat_map(|file| &file.items).filter_map(|item| match item {
-            Item::Done(object) => object.defines.as_ref(),
-            Item::Unscoped(manifest) => manifest.defines(),
+        self.files.values().flat_map(|file| &file.items).filter_map(|item| match &item.what {
+            What::Done(object) => object.defines.as_ref(),
+            What::Unscoped(manifest) => manifest.defines(),
         })
     }
 
@@ -225,9 +255,9 @@ impl Parsed {
         self.files
             .values()
             .flat_map(|file| &file.items)
-            .filter_map(|item| match item {
-                Item::Done(_) => None,
-                Item::Unscoped(manifest) => Some((manifest.group.as_str(), manifest.kind.as_str())),
+            .filter_map(|item| match &item.what {
+                What::Done(_) => None,
+                What::Unscoped(manifest) => Some((manifest.group.as_str(), manifest.kind.as_str())),
             })
             .collect()
     }
@@ -239,14 +269,14 @@ impl Parsed {
         for file in self.files.values() {
             notes.extend(file.notes.iter().cloned());
             for item in &file.items {
-                let object = match item {
-                    Item::Done(object) => Ok(object.clone()),
-                    Item::Unscoped(manifest) => match scope(&manifest.group, &manifest.kind, crds) {
+                let object = match &item.what {
+                    What::Done(object) => Ok(object.clone()),
+                    What::Unscoped(manifest) => match scope(&manifest.group, &manifest.kind, crds) {
                         None => Err(unknown_scope(manifest)),
                         Some(scope) => manifest.finish(scope, app.namespace.as_deref()).map(Arc::new),
                     },
                 };
-                if let Err(note) = object.and_then(|object| rendered.add(object)) {
+                if let Err(note) = object.and_then(|object| rendered.add(object, item.raw.as_ref())) {
                     notes.push(note);
                 }
             }
@@ -277,39 +307,48 @@ impl Rendered {
         self.notes.iter().find(|note| note.severity == crate::core::note::Severity::Error)
     }
 
-    fn add(&mut self, object: Arc<RenderedObject>) -> Result<(), Note> {
+    fn add(&mut self, object: Arc<RenderedObject>, raw: Option<&Arc<Json>>) -> Result<(), Note> {
         if let Some(first) = self.objects.get(&object.key) {
             let message = format!("{} is also at {}", object.key, first.at);
             return Err(Note::error(codes::OBJECT_TWICE, object.at.clone(), message).help("remove one"));
+        }
+        if let Some(raw) = raw {
+            self.raw.insert(object.key.clone(), raw.clone());
         }
         self.objects.insert(object.key.clone(), object);
         Ok(())
     }
 
     fn index(&mut self, app: &App) {
-        let entry = |object: &Arc<RenderedObject>| IndexEntry {
+        match Bundle::of(self.objects.values().map(Arc::as_ref)) {
+            Ok(bundle) => self.bundle = Some(bundle),
+            Err(reason) => {
+                let note = Note::error(codes::TOO_LARGE, app.at.clone(), format!("{}: {reason}", app.id));
+                self.notes.push(note.help("split the App"));
+            }
+        }
+    }
+}
+
+impl Bundle {
+    /// The bundle of these objects, or why there is none.
+    pub fn of<'o>(objects: impl Iterator<Item = &'o RenderedObject>) -> Result<Self, String> {
+        let entry = |object: &RenderedObject| IndexEntry {
             key: object.key.clone(),
             version: object.version.clone(),
             sha256: object.sha256,
             bytes: object.bytes.len() as u64,
         };
-        let index = BundleIndex::new(self.objects.values().map(entry).collect());
-        let bytes = index.as_ref().ok().and_then(|index| index.to_bytes().ok());
-        let bytes = bytes.filter(|bytes| bytes.len() as u64 <= rimward_proto::limits::INDEX_BYTES);
-        match (index, bytes) {
-            (Ok(index), Some(bytes)) => {
-                self.bundle = Some(Bundle {
-                    digest: Digest::of(&bytes),
-                    index: Arc::from(bytes),
-                    bytes: index.total_bytes(),
-                    objects: index.entries().len() as u64,
-                });
-            }
-            (index, _) => {
-                let reason = index.err().map_or("its index is too long".to_owned(), |e| e.to_string());
-                let note = Note::error(codes::TOO_LARGE, app.at.clone(), format!("{}: {reason}", app.id));
-                self.notes.push(note.help("split the App"));
-            }
+        let index = BundleIndex::new(objects.map(entry).collect()).map_err(|error| error.to_string())?;
+        let bytes = index.to_bytes().map_err(|error| error.to_string())?;
+        if bytes.len() as u64 > rimward_proto::limits::INDEX_BYTES {
+            return Err("its index is too long".to_owned());
         }
+        Ok(Self {
+            digest: Digest::of(&bytes),
+            index: Arc::from(bytes),
+            bytes: index.total_bytes(),
+            objects: index.entries().len() as u64,
+        })
     }
 }

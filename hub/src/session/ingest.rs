@@ -120,6 +120,7 @@ pub fn report(state: &State, cluster: &ClusterName, enrolment: &Enrolment, repor
         status.unaccounted = report.unaccounted;
         approval::run(status, &report.boot_id);
         status.holds = report.holds;
+        status.lists = report.lists.map(|lists| *lists);
         approval::note(status, assignment.map_or(&[], |assignment| &assignment.deletes));
         told::apps(status, report.apps, report.full, report.as_of, plan.map(|plan| plan.as_ref()));
         let changed = before != (status.cleared.clone(), status.unaccounted.clone(), holds(status));

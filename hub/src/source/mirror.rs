@@ -97,12 +97,43 @@ impl Mirrors {
 
     /// Asks the server, and fetches if there is something new.
     pub fn look(&self, look: Look<'_>) -> Result<Found, SourceError> {
+        self.in_turn(look.git, |repo, path, server| self.look_in(look, repo, path, server))
+    }
+
+    fn look_in(
+        &self,
+        look: Look<'_>,
+        repo: &Repository,
+        path: &Path,
+        server: &str,
+    ) -> Result<Found, SourceError> {
         let git = look.git;
+        let held = look.held.and_then(|held| ObjectId::from_hex(held.tree.commit.as_bytes()).ok());
+        let pinned = pinned(git)?.filter(|id| repo.has_object(id));
+        let commit = match pinned {
+            Some(commit) => commit,
+            None => self.fetch(repo, path, git, server)?.run(held, true)?,
+        };
+        if held == Some(commit) {
+            return Ok(Found::Same);
+        }
+        let snapshot = tree::read(repo, git, commit, look.held)?;
+        hold(repo, path, &held_ref(look.id), commit)
+            .map_err(|why| SourceError::Mirror { url: git.url.clone(), why })?;
+        self.compact(repo, path, git, server);
+        Ok(Found::New(snapshot))
+    }
+
+    /// Works with the mirror of `git`, alone: with it, its folder and the server.
+    pub(super) fn in_turn<T>(
+        &self,
+        git: &GitSpec,
+        work: impl FnOnce(&Repository, &Path, &str) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
         let server = check_url(&git.url)?;
         let name = mirror_name(git);
         let lock = self.lock(&name);
         let mut turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = look.held.and_then(|held| ObjectId::from_hex(held.tree.commit.as_bytes()).ok());
         let path = self.folder.join(name);
         compact::recover(&path);
         if !turn.swept {
@@ -110,24 +141,19 @@ impl Mirrors {
             turn.swept = true;
         }
         let repo = open_or_make(&path).map_err(|error| local(git, &error))?;
-        let pinned = pinned(git)?.filter(|id| repo.has_object(id));
-        let commit = match pinned {
-            Some(commit) => commit,
-            None => {
-                let credentials = self.credentials(git)?;
-                let (tls, patience) = (&self.tls, self.patience);
-                Fetch { repo: &repo, path: &path, git, server: &server, credentials, tls, patience }
-                    .run(held, true)?
-            }
-        };
-        if held == Some(commit) {
-            return Ok(Found::Same);
-        }
-        let snapshot = tree::read(&repo, git, commit, look.held)?;
-        hold(&repo, &path, &held_ref(look.id), commit)
-            .map_err(|why| SourceError::Mirror { url: git.url.clone(), why })?;
-        self.compact(&repo, &path, git, &server);
-        Ok(Found::New(snapshot))
+        work(&repo, &path, &server)
+    }
+
+    /// A conversation with the server of `git`.
+    pub(super) fn fetch<'a>(
+        &'a self,
+        repo: &'a Repository,
+        path: &'a Path,
+        git: &'a GitSpec,
+        server: &'a str,
+    ) -> Result<Fetch<'a>, SourceError> {
+        let credentials = self.credentials(git)?;
+        Ok(Fetch { repo, path, git, server, credentials, tls: &self.tls, patience: self.patience })
     }
 
     /// Fetches a mirror of too many packs anew. If that fails, the old one is still good.
@@ -153,10 +179,8 @@ impl Mirrors {
     /// Asks the server what the ref names, with a mirror in `scratch` that nothing is fetched into.
     pub fn probe(&self, git: &GitSpec, scratch: &Path) -> Result<String, SourceError> {
         let server = check_url(&git.url)?;
-        let credentials = self.credentials(git)?;
         let repo = open_or_make(scratch).map_err(|error| local(git, &error))?;
-        let (tls, patience) = (&self.tls, self.patience);
-        let fetch = Fetch { repo: &repo, path: scratch, git, server: &server, credentials, tls, patience };
+        let fetch = self.fetch(&repo, scratch, git, &server)?;
         fetch.run(None, false).map(|commit| commit.to_string())
     }
 
@@ -262,13 +286,21 @@ pub(super) struct Fetch<'a> {
 impl Fetch<'_> {
     /// The commit that the ref names now; if `fetch`, with all its objects in the mirror.
     pub(super) fn run(&self, held: Option<ObjectId>, fetch: bool) -> Result<ObjectId, SourceError> {
+        self.run_as(&track::refspec(&self.git.reference), held, fetch)
+    }
+
+    /// [`Fetch::run`] for another ref than the source's own.
+    pub(super) fn run_as(
+        &self,
+        refspec: &str,
+        held: Option<ObjectId>,
+        fetch: bool,
+    ) -> Result<ObjectId, SourceError> {
         let failed = |error: gix::Error| self.explain(&error);
         let remote = self
             .repo
             .remote_at_without_url_rewrite(self.git.url.as_str())
-            .and_then(|remote| {
-                remote.with_refspecs([track::refspec(&self.git.reference).as_str()], Direction::Fetch)
-            })
+            .and_then(|remote| remote.with_refspecs([refspec], Direction::Fetch))
             .map_err(failed)?
             .with_fetch_tags(Tags::None);
         let connection = remote

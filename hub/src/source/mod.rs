@@ -3,12 +3,14 @@
 //! path can escape; no prompt; credentials go only to the origin they name.
 //! Everything here blocks: call it from a blocking thread.
 
+mod aside;
 mod compact;
 mod credentials;
 mod dir;
 mod error;
 mod history;
 mod mirror;
+mod revision;
 mod stale;
 mod tls;
 mod track;
@@ -19,6 +21,7 @@ pub use credentials::{Credentials, check_url};
 pub use dir::{DirError, Folder, UNCOMMITTED, read_dir, remotes, repository};
 pub use error::SourceError;
 pub use mirror::{Found, Look, Mirrors, Patience, mirror_name};
+pub use revision::{RevisionError, read_revision};
 pub use tree::{Snapshot, read as read_tree};
 
 use std::time::Duration;

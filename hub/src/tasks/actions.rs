@@ -1,7 +1,7 @@
 //! What people ask for, through the API. Each is made durable before it is
 //! answered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Request;
 use super::load::Reconcile;
+use super::locate::Locating;
+use super::memory::Loaded;
+use super::preview::Previewing;
 use crate::core::model::{GitSpec, SourceId};
 use crate::handle::{Action, ActionError};
 use crate::session::EnrolError;
@@ -21,15 +24,22 @@ use crate::store::records::{self, Approval};
 /// Histories gone through at once: each reads up to thousands of commits.
 const WALKS: usize = 2;
 
+/// Previews made at once: each plans the whole fleet, and holds what it rendered meanwhile.
+const PREVIEWS: usize = 1;
+/// Searches for an object at once, likewise; they wait for no server, as a preview may.
+const SEARCHES: usize = 1;
+
 /// Answers actions until `stop`.
 pub async fn run(
     state: Arc<State>,
     mirrors: Arc<Mirrors>,
+    loaded: Arc<Mutex<Loaded>>,
     mut actions: mpsc::Receiver<Action>,
     (looks, plans): (mpsc::Sender<Reconcile>, mpsc::Sender<Request>),
     stop: CancellationToken,
 ) {
     let walks = Arc::new(Semaphore::new(WALKS));
+    let (previews, searches) = (Arc::new(Semaphore::new(PREVIEWS)), Arc::new(Semaphore::new(SEARCHES)));
     loop {
         let action = tokio::select! {
             () = stop.cancelled() => return,
@@ -56,6 +66,17 @@ pub async fn run(
                     });
                 });
             }
+            Some(Action::Preview { source, reference, limits, reply }) => {
+                let work = Previewing::new(&state, &mirrors, &loaded, source, reference, limits);
+                aside(&previews, move || {
+                    let made = work.run(|| reply.is_closed());
+                    let _ = reply.send(made.map(Box::new));
+                });
+            }
+            Some(Action::Locate { cluster, wanted, reply }) => {
+                let work = Locating::new(&state, &loaded);
+                aside(&searches, move || drop(reply.send(work.run(&cluster, &wanted))));
+            }
             Some(Action::IssueToken { cluster, ttl, replace, reply }) => {
                 let state = state.clone();
                 tokio::task::spawn_blocking(move || {
@@ -70,6 +91,18 @@ pub async fn run(
     }
 }
 
+/// Does work that plans the fleet, in its turn and on a thread of its own.
+fn aside(turns: &Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+    let turns = turns.clone();
+    tokio::spawn(async move {
+        let turn = turns.acquire_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work();
+        });
+    });
+}
+
 /// A hint is worth nothing later: a spoke that comes back looks at everything anyway.
 fn look_again(state: &State, cluster: &ClusterName) -> Result<(), ActionError> {
     if state.sessions.look_again(cluster) {
@@ -80,7 +113,7 @@ fn look_again(state: &State, cluster: &ClusterName) -> Result<(), ActionError> {
 }
 
 /// Where a source is fetched from.
-fn git_of(state: &State, source: &SourceId) -> Option<GitSpec> {
+pub(super) fn git_of(state: &State, source: &SourceId) -> Option<GitSpec> {
     if *source == SourceId::Fleet {
         return Some(state.config.load().fleet_git());
     }

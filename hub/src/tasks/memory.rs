@@ -148,7 +148,8 @@ fn recall_source(
     state.update(|world| world.sources.insert(id.clone(), status));
 }
 
-fn memory(state: &State) -> Result<Memory, TaskError> {
+/// What planning remembers, as it is in the store.
+pub(super) fn memory(state: &State) -> Result<Memory, TaskError> {
     let planning: Planning = state.store.read(records::PLANNING)?.unwrap_or_default();
     let by_cluster: BTreeMap<ClusterName, Digest> = document(state, planning.plans)?;
     let mut unique = BTreeMap::new();

@@ -6,11 +6,14 @@ mod actions;
 mod collect;
 mod heal;
 mod load;
+mod locate;
 mod memory;
 mod plan;
+mod preview;
 mod publish;
 mod slots;
 mod turns;
+mod vet;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,10 +75,10 @@ pub fn start(
     let (plans, requests) = mpsc::channel(REQUESTS);
     let (looks, reconciles) = mpsc::channel(REQUESTS);
     let planner = plan::Planner::new(state.clone(), mirrors.clone(), loaded.clone(), memory);
-    let loader = load::Loader::new(state.clone(), mirrors.clone(), loaded, slots, plans.clone());
+    let loader = load::Loader::new(state.clone(), mirrors.clone(), loaded.clone(), slots, plans.clone());
     vital(tracker, stop, planner.run(requests, stop.clone()));
     vital(tracker, stop, loader.run(reconciles, stop.clone()));
-    vital(tracker, stop, actions::run(state.clone(), mirrors, wanted, (looks, plans), stop.clone()));
+    vital(tracker, stop, actions::run(state.clone(), mirrors, loaded, wanted, (looks, plans), stop.clone()));
     state.plan_needed.notify_one();
     Ok(Hub { world: state.world.clone(), changed: state.changed.subscribe(), actions })
 }

@@ -17,6 +17,7 @@ use super::{Request, TaskError, collect, heal, lock, publish};
 use crate::core::plan::{PlanInputs, RenderCache, plan};
 use crate::core::world::{ClusterStatus, Task, World};
 use crate::handle::ActionError;
+use crate::sign::scope::Inspector;
 use crate::source::Mirrors;
 use crate::state::{State, causes};
 use crate::store::records::Approval;
@@ -42,21 +43,24 @@ pub struct Planner {
     pub(super) loaded: Arc<Mutex<Loaded>>,
     pub(super) memory: Memory,
     pub(super) cache: RenderCache,
+    /// What was found right to be signed.
+    pub(super) inspector: Inspector,
     /// Content known to be on disk, so that it is not looked for again.
     pub(super) stored: HashSet<Digest>,
 }
 
 /// What the spokes have said that planning reads.
 #[derive(Debug, Default)]
-struct Said {
-    cleared: BTreeMap<ClusterName, BTreeSet<AppId>>,
-    unaccounted: BTreeMap<ClusterName, BTreeSet<AppId>>,
+pub(super) struct Said {
+    pub cleared: BTreeMap<ClusterName, BTreeSet<AppId>>,
+    pub unaccounted: BTreeMap<ClusterName, BTreeSet<AppId>>,
 }
 
 impl Planner {
     /// A planner that goes on from `memory`.
     pub fn new(state: Arc<State>, mirrors: Arc<Mirrors>, loaded: Arc<Mutex<Loaded>>, memory: Memory) -> Self {
-        Self { state, mirrors, loaded, memory, cache: RenderCache::default(), stored: HashSet::new() }
+        let (cache, inspector) = (RenderCache::default(), Inspector::default());
+        Self { state, mirrors, loaded, memory, cache, inspector, stored: HashSet::new() }
     }
 
     /// Runs until `stop`.
@@ -126,10 +130,10 @@ impl Planner {
             .into_iter()
             .map(|(cluster, enrolment)| (cluster, enrolment.uid))
             .collect();
-        let approvals = self.approvals().map_err(TaskError::Store)?;
+        let approvals = Self::approvals(&self.state).map_err(TaskError::Store)?;
         let hub: BTreeSet<Digest> =
             approvals.iter().filter(|(_, a)| a.cluster.is_none()).map(|(d, _)| *d).collect();
-        let said = self.said();
+        let said = Self::said(&self.state);
         let inputs = PlanInputs {
             policy: &policy,
             trees: &loaded.trees,
@@ -153,14 +157,14 @@ impl Planner {
     }
 
     /// Approvals that are not used up.
-    fn approvals(&self) -> Result<BTreeMap<Digest, Approval>, crate::store::StoreError> {
-        let all = self.state.store.read_all::<Approval>("approval/")?;
+    pub(super) fn approvals(state: &State) -> Result<BTreeMap<Digest, Approval>, crate::store::StoreError> {
+        let all = state.store.read_all::<Approval>("approval/")?;
         Ok(all.into_iter().filter_map(|(hex, a)| Some((format!("sha256:{hex}").parse().ok()?, a))).collect())
     }
 
     /// Only reports that speak of the plan in force count.
-    fn said(&self) -> Said {
-        let published = self.state.published.borrow().clone();
+    pub(super) fn said(state: &State) -> Said {
+        let published = state.published.borrow().clone();
         let Some(published) = published else { return Said::default() };
         let current = |cluster: &ClusterName, status: &ClusterStatus| {
             published.assignments.get(cluster).is_some_and(|(_, now)| status.plan == Some(now.plan))
@@ -173,7 +177,7 @@ impl Planner {
             .filter(|(_, apps)| !apps.is_empty())
             .collect()
         };
-        self.state.look(|world| Said {
+        state.look(|world| Said {
             cleared: gather(world, |status| &status.cleared),
             unaccounted: gather(world, |status| &status.unaccounted),
         })

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::TaskError;
 use super::memory::Loaded;
 use super::plan::Planner;
+use super::vet::vet;
 use crate::core::approval::{note, spent};
 use crate::core::model::{Policy, SourceId};
 use crate::core::plan::{Origin, PlanOutput};
@@ -48,10 +49,11 @@ pub enum PublishError {
 }
 
 /// Makes what was planned durable, publishes it if it says something new, and tells the world.
-pub fn publish(planner: &mut Planner, planned: Planned) -> Result<(), PublishError> {
+pub fn publish(planner: &mut Planner, mut planned: Planned) -> Result<(), PublishError> {
     let span = tracing::info_span!("publish");
     let _in_span = span.enter();
     let state = planner.state.clone();
+    vet(planner, &mut planned);
     settle(planner)?;
     let used = used_up(&state, &planned);
     let unsigned = unsigned(&state, &planned, &used);

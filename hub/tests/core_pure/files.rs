@@ -77,8 +77,8 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
             "RW3002 f.yaml:1:1 an App has no place in the fleet repo",
         ),
         (
-            format!("{head}kind: Guardrail\nmetadata: {{name: a}}"),
-            "RW3006 f.yaml:1:1 kind Guardrail is not built yet",
+            format!("{head}kind: Notifier\nmetadata: {{name: a}}"),
+            "RW3006 f.yaml:1:1 kind Notifier is not built yet",
         ),
         (
             format!("{head}kind: Cluster\nmetadata: {{name: A}}"),
@@ -93,8 +93,8 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
             "RW3003 f.yaml:3:35 label `env` must be a string, not a boolean",
         ),
         (
-            format!("{head}kind: Cluster\nmetadata: {{name: a}}\nspec: {{variables: {{}}}}"),
-            "RW3006 f.yaml:4:8 a Cluster's spec: `variables` is not built yet",
+            format!("{head}kind: Cluster\nmetadata: {{name: a}}\nspec: {{variables: {{a: [1]}}}}"),
+            "RW3003 f.yaml:4:23 variable `a` is a list: a variable stands for one scalar",
         ),
         (
             "kind: Tenant\nmetadata: {name: t}".to_owned(),
@@ -130,7 +130,14 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
             "RW3005 f.yaml:8:12 a tenant that may have cluster-scoped objects",
         ),
         (git("") + "  limits: {rollouts: []}", "RW3006 f.yaml:8:12 limits: `rollouts` is not built yet"),
-        (git("") + "  quota: {}", "RW3006 f.yaml:8:3 a Tenant's spec: `quota` is not built yet"),
+        (git("") + "  quota: {renderTime: 30s}", "RW3006 f.yaml:8:11 quota: `renderTime` is not built yet"),
+        (git("") + "  quota: {objects: -1}", "RW3003 f.yaml:8:20 `objects` must be a whole number"),
+        (git("") + "  quota: {bytes: 4M}", "RW3003 f.yaml:8:18 `bytes` is not a size: \"4M\""),
+        (git("") + "  quota: {bytes: 4}", "RW3003 f.yaml:8:18 `bytes` must be a string"),
+        (
+            git("") + "  quota: {object: 4}",
+            "RW3004 f.yaml:8:11 unknown field `object`, did you mean `objects`?",
+        ),
         (
             git("").replace("clusters: {}", "clusters: {cel: x}"),
             "RW3006 f.yaml:5:14 `clusters`: `cel` is not built yet",
@@ -171,10 +178,10 @@ fn each_mistake_in_the_fleet_repo_is_named_where_it_is() {
 #[test]
 fn several_mistakes_are_said_at_once() {
     let text = "apiVersion: rimward.dev/v1alpha1\nkind: Tenant\nmetadata: {name: t, nope: 1}\nspec:\n  \
-                sources: [{name: a, git: {}}]\n  cluster: {}\n  namespaces: [T]\n  quota: {}\n";
+                sources: [{name: a, git: {}}]\n  cluster: {}\n  namespaces: [T]\n  quota: {renderTime: 30s}\n";
     let (notes, _) = fleet_notes(text);
     let codes: Vec<&str> = notes.iter().map(|note| &note[..6]).collect();
-    assert_eq!(codes, ["RW3004", "RW3004", "RW3006", "RW3005", "RW3003", "RW3005"], "{notes:#?}");
+    assert_eq!(codes, ["RW3004", "RW3004", "RW3005", "RW3003", "RW3005", "RW3006"], "{notes:#?}");
 }
 
 #[test]
@@ -233,7 +240,7 @@ fn a_wrong_file_falls_back_as_a_whole_and_is_remembered_as_it_was() {
 #[test]
 fn each_mistake_in_an_app_file_is_named_where_it_is() {
     let web = |rest: &str| app("web", "{}") + rest;
-    let later = ["helm", "values", "valuesFiles", "patches", "images", "overrides", "variables"];
+    let later = ["helm", "values", "valuesFiles"];
     for field in later {
         let notes = app_notes(&web(&format!("  {field}: {{}}\n")));
         assert_eq!(notes, [format!("RW3006 web/rimward.yaml:7:3 an App's spec: `{field}` is not built yet")]);

@@ -184,6 +184,8 @@ fn nothing_changed_costs_nothing_and_one_file_costs_one() {
         files: counts.files + 1,
         apps: counts.apps + 1,
         checks: counts.checks + 1,
+        rules: counts.rules,
+        forms: counts.forms + 1,
     };
     assert_eq!(world.cache.counts(), more);
 }

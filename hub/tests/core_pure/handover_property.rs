@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::Plan;
 
-use super::world::{Step, World, app, cluster, config_map, source};
+use super::rails::{RAILS, some_rail};
+use super::world::{FLEET, Step, World, app, cluster, config_map, source};
 
 const FOLDERS: [&str; 5] = ["web", "web/sub", "web/sub/deep", "db", "site"];
 const NAMES: [&str; 4] = ["web", "db", "sub", "site"];
@@ -26,6 +27,8 @@ enum Edit {
     WrongApp(usize, usize),
     BrokenApp(usize),
     NoApp(usize),
+    Rail(usize),
+    Quota(u64),
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -39,6 +42,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => (folder.clone(), 0..NAMES.len()).prop_map(|(a, b)| Edit::WrongApp(a, b)),
         1 => folder.clone().prop_map(Edit::BrokenApp),
         2 => folder.prop_map(Edit::NoApp),
+        2 => (0..RAILS).prop_map(Edit::Rail),
+        1 => (1..5_u64).prop_map(Edit::Quota),
     ]
 }
 
@@ -61,6 +66,10 @@ fn apply(world: &mut World, edit: &Edit) {
         }
         Edit::BrokenApp(folder) => (format!("{}/rimward.yaml", FOLDERS[*folder]), Some("a: [".to_owned())),
         Edit::NoApp(folder) => (format!("{}/rimward.yaml", FOLDERS[*folder]), None),
+        Edit::Rail(number) => return world.fleet("rails.yaml", &some_rail(*number)),
+        Edit::Quota(most) => {
+            return world.fleet("fleet.yaml", &format!("{FLEET}  quota: {{objects: {most}}}\n"));
+        }
     };
     match text {
         Some(text) => world.file(&path, &text),

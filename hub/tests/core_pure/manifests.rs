@@ -142,9 +142,17 @@ fn what_belongs_to_the_server_is_stripped_or_refused() {
         object,
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "payments"}})
     );
-    for field in
-        ["managedFields", "resourceVersion", "uid", "ownerReferences", "generateName", "deletionTimestamp"]
-    {
+    for field in [
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "ownerReferences",
+        "generateName",
+        "selfLink",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         fails(&HEAD.replace("name: x", &format!("name: x, {field}: x")), "RW3021 web/a.yaml:3:");
     }
     fails(&HEAD.replace("name: x", "name: x, labels: {rimward.dev/tenant: y}"), "RW3021 web/a.yaml:3:");
@@ -236,6 +244,130 @@ fn lists_with_keys_have_each_key_once() {
     fails(&pod("env: [{name: x}, {name: x}]"), "RW3024 web/a.yaml:8:36 Deployment d: an entry of `env`");
     fails(&pod("ports: [{containerPort: 1}, {containerPort: 1, protocol: TCP}]"), "RW3024");
     fails(&(pod("env: []") + "      - {name: a}\n"), "RW3024 web/a.yaml:9:9");
+}
+
+/// Every list of Kubernetes' own that has keys: one key once, twice, and beside another.
+#[test]
+fn every_list_with_keys() {
+    let pod = |at: &str, list: &str| match at {
+        "" => format!("spec: {{template: {{spec: {{{list}}}}}}}"),
+        containers => format!("spec: {{template: {{spec: {{{containers}: [{{name: c, {list}}}]}}}}}}"),
+    };
+    let mut cases: Vec<(&str, &str, String, &str, &str, &str)> = Vec::new();
+    for (list, one, other) in [
+        ("containers", "{name: a}", "{name: b}"),
+        ("initContainers", "{name: a}", "{name: b}"),
+        ("ephemeralContainers", "{name: a}", "{name: b}"),
+        ("volumes", "{name: a}", "{name: b}"),
+        ("imagePullSecrets", "{name: a}", "{name: b}"),
+        ("hostAliases", "{ip: 1.2.3.4}", "{ip: 1.2.3.5}"),
+        (
+            "topologySpreadConstraints",
+            "{topologyKey: a, whenUnsatisfiable: DoNotSchedule}",
+            "{topologyKey: a, whenUnsatisfiable: ScheduleAnyway}",
+        ),
+        ("schedulingGates", "{name: a}", "{name: b}"),
+        ("resourceClaims", "{name: a}", "{name: b}"),
+    ] {
+        cases.push(("apps/v1", "StatefulSet", pod("", &format!("{list}: LIST")), list, one, other));
+    }
+    for containers in ["containers", "initContainers", "ephemeralContainers"] {
+        for (list, one, other) in [
+            ("env", "{name: a}", "{name: b}"),
+            ("ports", "{containerPort: 1}", "{containerPort: 1, protocol: UDP}"),
+            ("volumeMounts", "{mountPath: /a, name: v}", "{mountPath: /b, name: v}"),
+            ("volumeDevices", "{devicePath: /a, name: v}", "{devicePath: /b, name: v}"),
+        ] {
+            cases.push(("batch/v1", "Job", pod(containers, &format!("{list}: LIST")), list, one, other));
+        }
+        let claims = pod(containers, "resources: {claims: LIST}");
+        cases.push(("apps/v1", "DaemonSet", claims, "claims", "{name: a}", "{name: b}"));
+    }
+    let admission = "admissionregistration.k8s.io/v1";
+    let flow = "flowcontrol.apiserver.k8s.io/v1";
+    for (api, kind, body, list, one, other) in [
+        ("v1", "Service", "spec: {ports: LIST}", "ports", "{port: 1}", "{port: 1, protocol: UDP}"),
+        ("v1", "ServiceAccount", "secrets: LIST", "secrets", "{name: a}", "{name: b}"),
+        ("v1", "ConfigMap", "", "finalizers", "a.b/c", "a.b/d"),
+        (admission, "MutatingWebhookConfiguration", "webhooks: LIST", "webhooks", "{name: a}", "{name: b}"),
+        (
+            admission,
+            "ValidatingWebhookConfiguration",
+            "webhooks: [{name: w, matchConditions: LIST}]",
+            "matchConditions",
+            "{name: a}",
+            "{name: b}",
+        ),
+        (
+            admission,
+            "ValidatingAdmissionPolicy",
+            "spec: {variables: LIST}",
+            "variables",
+            "{name: a}",
+            "{name: b}",
+        ),
+        (
+            admission,
+            "MutatingAdmissionPolicy",
+            "spec: {matchConditions: LIST}",
+            "matchConditions",
+            "{name: a}",
+            "{name: b}",
+        ),
+        (
+            admission,
+            "ValidatingAdmissionPolicyBinding",
+            "spec: {validationActions: LIST}",
+            "validationActions",
+            "Deny",
+            "Audit",
+        ),
+        (
+            "batch/v1",
+            "Job",
+            "spec: {podFailurePolicy: {rules: [{onExitCodes: {values: LIST}}]}}",
+            "values",
+            "1",
+            "2",
+        ),
+        ("discovery.k8s.io/v1", "EndpointSlice", "endpoints: [{addresses: LIST}]", "addresses", "a", "b"),
+        (flow, "FlowSchema", "spec: {rules: [{resourceRules: [{verbs: LIST}]}]}", "verbs", "get", "list"),
+        (
+            flow,
+            "FlowSchema",
+            "spec: {rules: [{nonResourceRules: [{nonResourceURLs: LIST}]}]}",
+            "nonResourceURLs",
+            "/a",
+            "/b",
+        ),
+        (
+            "storage.k8s.io/v1",
+            "CSIDriver",
+            "spec: {volumeLifecycleModes: LIST}",
+            "volumeLifecycleModes",
+            "Persistent",
+            "Ephemeral",
+        ),
+    ] {
+        cases.push((api, kind, body.to_owned(), list, one, other));
+    }
+    for (api, kind, body, list, one, other) in cases {
+        let text = |items: &str| {
+            let finalizers =
+                if list == "finalizers" { format!(", finalizers: {items}") } else { String::new() };
+            let body = body.replace("LIST", items);
+            format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: x{finalizers}}}\n{body}\n")
+        };
+        // Some kinds are denied to tenants; what is wrong with a manifest is said before that.
+        let right = render(&[("a.yaml", &text(&format!("[{one}, {other}]")))]);
+        assert!(right.as_ref().err().is_none_or(|why| why.starts_with("RW400")), "{kind} {list}: {right:?}");
+        let wrong = render(&[("a.yaml", &text(&format!("[{one}, {other}, {one}]")))]).unwrap_err();
+        let wanted = format!(" {kind} x: an entry of `{list}` has the key of another");
+        assert!(
+            wrong.starts_with("RW3024 web/a.yaml:") && wrong.ends_with(&wanted),
+            "{kind} {list}: {wrong}"
+        );
+    }
 }
 
 #[test]

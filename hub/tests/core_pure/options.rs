@@ -349,6 +349,12 @@ fn the_reference_page_is_read_as_it_stands() {
         world.file(&format!("{name}/cm.yaml"), &super::world::config_map(name, "1"));
     }
     world.file("web/rimward.yaml", &manual("Tenant repo"));
+    world.file("patches/config.yaml", "[{op: replace, path: /data/value, value: \"${domain}\"}]");
+    world.file(
+        "web/d.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, labels: {a: b}}\nspec:\n  replicas: ${replicas}\n  \
+         template: {spec: {containers: [{name: a, image: nginx}]}}\n",
+    );
     let step = world.step();
     let notes: Vec<_> = step.all_notes().into_iter().filter(|note| note.code != "RW4011").collect();
     assert_eq!(notes, [], "us-1 is not in the page, and frozen");
@@ -357,4 +363,12 @@ fn the_reference_page_is_read_as_it_stands() {
     assert_eq!((&entry["formerly"], &entry["deletion"]["maxPerPlan"]), (&json!(["site"]), &json!(5)));
     assert_eq!(entry["health"]["timeoutSeconds"], 120);
     assert_eq!(entry["dependsOn"].as_array().unwrap().len(), 2);
+    let [config, deployment] = world.objects("eu-1", "payments/web").try_into().unwrap();
+    assert_eq!(
+        (&config["data"]["value"], &deployment["spec"]["replicas"]),
+        (&json!("eu.acme.example"), &json!(5))
+    );
+    assert_eq!(deployment["metadata"]["labels"]["team"], "payments");
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, "mirror.us.example/nginx:1.29");
 }

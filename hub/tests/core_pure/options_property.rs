@@ -5,6 +5,7 @@
 
 use proptest::prelude::*;
 
+use super::rails::{RAILS, some_rail};
 use super::world::{FLEET, World, app, config_map, id};
 
 const APPS: [&str; 5] = ["web", "db", "job", "api", "web2"];
@@ -53,17 +54,22 @@ struct Policy {
     default_drift: usize,
     default_takeover: usize,
     max: Option<u64>,
+    rail: usize,
+    quota: u64,
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
     let list = || prop::collection::vec(0..3_usize, 1..4);
-    (list(), list(), 0..3_usize, 0..3_usize, prop::option::of(0..40_u64)).prop_map(
-        |(drift, takeover, default_drift, default_takeover, max)| Policy {
+    let rails = (prop_oneof![2 => Just(0), 1 => 0..RAILS], prop_oneof![2 => Just(99), 1 => 1..6_u64]);
+    (list(), list(), 0..3_usize, 0..3_usize, prop::option::of(0..40_u64), rails).prop_map(
+        |(drift, takeover, default_drift, default_takeover, max, (rail, quota))| Policy {
             drift,
             takeover,
             default_drift,
             default_takeover,
             max,
+            rail,
+            quota,
         },
     )
 }
@@ -75,10 +81,11 @@ fn words(all: &[&str], chosen: &[usize]) -> String {
 fn fleet(policy: &Policy) -> String {
     let deletion = policy.max.map(|max| format!(", deletion: {{maxPerPlan: {max}}}")).unwrap_or_default();
     format!(
-        "{FLEET}  limits: {{drift: [{}], takeover: [{}]{deletion}}}\n---\napiVersion: rimward.dev/v1alpha1\nkind: Fleet\n\
+        "{FLEET}  limits: {{drift: [{}], takeover: [{}]{deletion}}}\n  quota: {{objects: {}}}\n---\napiVersion: rimward.dev/v1alpha1\nkind: Fleet\n\
          metadata: {{name: a}}\nspec: {{defaults: {{drift: {{mode: {}}}, takeover: {}}}}}\n",
         words(&DRIFT, &policy.drift),
         words(&TAKEOVER, &policy.takeover),
+        policy.quota,
         DRIFT[policy.default_drift],
         TAKEOVER[policy.default_takeover]
     )
@@ -110,6 +117,7 @@ fn file(name: &str, said: &Said, reversed: bool) -> String {
 /// Writes what is said as the whole of the fleet.
 fn write(world: &mut World, policy: &Policy, all: &[Option<Said>], reversed: bool) {
     world.fleet("fleet.yaml", &fleet(policy));
+    world.fleet("rails.yaml", &some_rail(policy.rail));
     world.sources.clear();
     world.file("always/rimward.yaml", &app("always", "{}"));
     world.file("always/cm.yaml", &config_map("always", "1"));
@@ -155,6 +163,8 @@ proptest! {
     #[test]
     fn a_narrower_limit_never_widens(policy in policy(), said in said(), fewer in 1..4_usize, max in 0..40_u64) {
         let Some(said) = said else { return Ok(()) };
+        // What is not updated says nothing about limits.
+        let policy = Policy { rail: 0, quota: 99, ..policy };
         let entry = |policy: &Policy| {
             let mut world = World::started();
             let said = Said { depends_on: vec![], formerly: vec![], broken: false, ..said.clone() };

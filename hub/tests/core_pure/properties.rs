@@ -11,6 +11,7 @@ use rimward_hub::core::yaml;
 use rimward_hub::render::RenderedObject;
 use rimward_proto::{Digest, ObjectKey, TenantName};
 
+use super::rails::{RAILS, some_rail};
 use super::world::{FLEET, World, app, cluster, config_map, id, says_what_to_do, source};
 
 /// One thing that can happen to a fleet.
@@ -22,6 +23,7 @@ enum Edit {
     NoApp(usize),
     BreakApp(usize),
     Fleet(usize),
+    Rail(usize),
     Unread(bool),
     Clear(usize, usize),
     ApproveAll,
@@ -41,7 +43,8 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         4 => (app.clone(), 0..SELECTORS.len()).prop_map(|(app, selector)| Edit::App(app, selector)),
         2 => app.clone().prop_map(Edit::NoApp),
         1 => app.clone().prop_map(Edit::BreakApp),
-        2 => (0..5_usize).prop_map(Edit::Fleet),
+        2 => (0..7_usize).prop_map(Edit::Fleet),
+        3 => (0..RAILS).prop_map(Edit::Rail),
         1 => any::<bool>().prop_map(Edit::Unread),
         2 => (0..CLUSTERS.len(), app).prop_map(|(cluster, app)| Edit::Clear(cluster, app)),
         1 => Just(Edit::ApproveAll),
@@ -56,6 +59,8 @@ fn fleet(variant: usize) -> String {
         1 => FLEET.replace("us-1", "us-2"),
         2 => FLEET.replace("name: payments", "name: other"),
         3 => FLEET.replace("clusters: {}", "clusters: {matchLabels: {region: eu}}"),
+        4 => format!("{FLEET}  quota: {{objects: 1}}\n"),
+        5 => format!("{FLEET}  quota: {{objects: 2, bytes: 1Ki}}\n"),
         _ => FLEET.replace("namespaces:", "namespaces"),
     }
 }
@@ -85,6 +90,7 @@ impl Editor {
             Edit::App(n, s) => put(format!("{}/rimward.yaml", APPS[*n]), Some(app(APPS[*n], SELECTORS[*s]))),
             Edit::NoApp(n) => put(format!("{}/rimward.yaml", APPS[*n]), None),
             Edit::BreakApp(n) => put(format!("{}/rimward.yaml", APPS[*n]), Some("spec: [".to_owned())),
+            Edit::Rail(number) => world.fleet("rails.yaml", &some_rail(*number)),
             Edit::Fleet(variant) => world.fleet("fleet.yaml", &fleet(*variant)),
             Edit::Unread(true) => {
                 let files = world.sources.insert(source("payments/apps"), None).flatten();

@@ -22,6 +22,7 @@ fn report(app: &str, message: &str) -> AppReport {
         message: message.into(),
         managers: vec![message.into(); 100],
         fields: vec![],
+        listed: None,
     };
     AppReport {
         id: id(app),

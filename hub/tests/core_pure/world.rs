@@ -355,6 +355,13 @@ impl Step {
         Some(format!("{} {} {}", note.code, note.at, note.message))
     }
 
+    /// The same, also of an App that is not updated on some of its clusters.
+    pub fn stopped(&self, app: &str) -> Option<String> {
+        let wait = self.output.decided.apps.get(&id(app))?.waits.first();
+        let text = |note: &Note| format!("{} {} {}", note.code, note.at, note.message);
+        self.blocked(app).or_else(|| Some(text(&wait?.note)))
+    }
+
     /// `reason apps` of each hold.
     pub fn holds(&self) -> Vec<String> {
         let text = |ids: &[AppId]| ids.iter().map(AppId::to_string).collect::<Vec<_>>().join(" ");

@@ -6,8 +6,8 @@ use std::io::BufRead;
 use jiff::Timestamp;
 use rimward_hub::core::note::Severity;
 use rimward_hub::core::world::{Task, World};
-use rimward_proto::report::State;
-use serde_json::Value;
+use rimward_proto::report::{AppReport, Listed, ListsReport, ObjectReport, State};
+use serde_json::{Value, json};
 
 use crate::api::timeless;
 use crate::cli_hub::{LiveHub, SOON};
@@ -187,4 +187,38 @@ async fn a_watched_list_prints_what_changes() {
     let lines = tokio::time::timeout(SOON, lines).await.expect("all lines in time").unwrap();
     assert!(lines[0].starts_with("NAME") && lines[2].starts_with("us-1  Offline"), "{lines:?}");
     assert!(lines[3].starts_with("us-1  Ready"), "only what changed: {lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_says_where_it_shows_late() {
+    let mut world = fleet();
+    let at: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+    let lists = ListsReport { places: 88, interval_seconds: 60, as_of: Some(at) };
+    world.clusters.get_mut(&cluster("eu-1")).unwrap().lists = Some(lists);
+    let unknown = ObjectReport {
+        listed: Some(Listed { interval_seconds: 60, as_of: Some(at) }),
+        ..problem("ConfigMap", "far", "Unknown", "its watch fails")
+    };
+    say(&mut world, "eu-1", AppReport { exceptions: vec![unknown], ..report(State::Waiting, "Unknown", "") });
+    let hub = LiveHub::start(world);
+    let ran = hub.run(&["get", "drift"]).await;
+    assert_eq!(
+        ran.err,
+        "eu-1: beyond its watches, 88 kinds and namespaces are listed every 60 s, last at 2026-11-23T12:00:00Z: drift \
+         there shows that late\n"
+    );
+    assert!(ran.out.starts_with("eu-1 payments/web "), "{}", ran.out);
+    assert_eq!(hub.run(&["get", "drift", "-q"]).await.err, "");
+    assert_eq!(hub.run(&["get", "drift", "-c", "us-1"]).await.err, "");
+    let ran = hub.run(&["get", "drift", "-o", "json"]).await;
+    let list: Value = serde_json::from_str(&ran.out).unwrap();
+    let expected =
+        json!([{"cluster": "eu-1", "places": 88, "intervalSeconds": 60, "asOf": "2026-11-23T12:00:00Z"}]);
+    assert_eq!((ran.err.as_str(), &list["lists"]), ("", &expected));
+    let ran = hub.run(&["get", "clusters", "-o", "json"]).await;
+    let list: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(list["items"][0]["lists"]["intervalSeconds"], 60);
+    let ran = hub.run(&["describe", "cluster/eu-1"]).await;
+    assert!(ran.out.contains("\n    looked at every 60 s, last at 2026-11-23T12:00:00Z\n"), "{}", ran.out);
+    assert!(list["items"][1]["lists"].is_null());
 }

@@ -70,10 +70,8 @@ fn what_is_not_built_yet_says_so_and_is_listed() {
     let help = anywhere(&["--help"]);
     assert_eq!(help.code, 0);
     let commands = [
-        "plan",
         "install",
         "login",
-        "explain",
         "history",
         "reject",
         "rollback",

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rimward_hub::core::explain::Located;
+use rimward_hub::core::preview::{Group, Limits, ObjectChange, Preview};
 use rimward_hub::core::world::World;
 use rimward_hub::handle::{Action, ActionError};
 use rimward_proto::Digest;
@@ -108,6 +110,44 @@ pub fn token() -> String {
     Token { id: "0123456789abcdef".into(), secret: [7; 32], ca: digest, root: digest }.reveal()
 }
 
+/// What a ref would change: a volume claim goes, unless there is no such ref.
+fn preview(reference: &str) -> Result<Box<Preview>, ActionError> {
+    if reference == "refs/pull/404/head" {
+        return Err(ActionError::NotFound(format!("there is no {reference}")));
+    }
+    let mut preview = Preview::default();
+    if reference != "main" {
+        let gone = ObjectChange {
+            key: "PersistentVolumeClaim/payments/data".into(),
+            action: rimward_hub::core::preview::Action::Delete,
+            protected: true,
+            held: "Protected".into(),
+            from: String::new(),
+            diff: String::new(),
+        };
+        let changed = ObjectChange {
+            key: "ConfigMap/payments/a".into(),
+            action: rimward_hub::core::preview::Action::Change,
+            protected: false,
+            held: String::new(),
+            from: String::new(),
+            diff: "@@ -1,1 +1,1 @@\n-a\n+b\n".into(),
+        };
+        preview.groups.push(Group {
+            tenant: "payments".parse().unwrap(),
+            app: "web".parse().unwrap(),
+            action: rimward_hub::core::preview::Action::Change,
+            from: String::new(),
+            clusters: vec!["eu-1".parse().unwrap(), "us-1".parse().unwrap()],
+            stages: vec![],
+            settings: String::new(),
+            unknown: String::new(),
+            objects: vec![gone, changed],
+        });
+    }
+    Ok(Box::new(preview))
+}
+
 fn answer(action: Action) -> String {
     match action {
         Action::Reconcile { sources, reply } => {
@@ -123,6 +163,22 @@ fn answer(action: Action) -> String {
             // Of all commits, the newer one has one in its history that no source ever stopped at.
             reply.send(Ok(Some(commit == SKIPPED && within.starts_with("abcdef1")))).unwrap();
             format!("contains {commit} {within}")
+        }
+        Action::Preview { source, reference, limits, reply } => {
+            reply.send(preview(&reference)).unwrap();
+            format!("preview {source} {reference} {}", limits == Limits::FULL)
+        }
+        Action::Locate { cluster, wanted, reply } => {
+            let located = Located {
+                app: "payments/web".parse().unwrap(),
+                key: crate::fixture::key("ConfigMap", "a"),
+                at: Some(crate::fixture::at("web/cm.yaml", 1)),
+                commit: crate::fixture::COMMIT.into(),
+                here: true,
+            };
+            let found = wanted.is(&located.key).then_some(located);
+            reply.send(Ok(found.into_iter().collect())).unwrap();
+            format!("locate {cluster}")
         }
         Action::IssueToken { cluster, ttl, replace, reply } => {
             let taken = cluster.as_str() == "eu-1" && !replace;

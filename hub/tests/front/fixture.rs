@@ -161,6 +161,7 @@ fn policy() -> Policy {
     let cluster_document = |name: &str, env: &str| Cluster {
         name: cluster(name),
         labels: BTreeMap::from([("env".into(), env.into())]),
+        variables: BTreeMap::new(),
         at: at("fleet.yaml", 1),
     };
     let git = GitSpec {
@@ -186,6 +187,7 @@ fn policy() -> Policy {
             takeover: Ceiling { allowed: vec![Takeover::Refuse], at: at("fleet.yaml", 10) },
             deletion: DeletionPolicy::default(),
         },
+        quota: None,
         at: at("fleet.yaml", 10),
     };
     Policy {
@@ -203,6 +205,7 @@ fn policy() -> Policy {
             .map(|(n, e)| (cluster(n), cluster_document(n, e)))
             .into(),
         tenants: BTreeMap::from([(tenant.name.clone(), tenant)]),
+        guardrails: BTreeMap::new(),
     }
 }
 
@@ -229,6 +232,7 @@ pub fn world(now: Timestamp) -> World {
         namespace: None,
         clusters: Selector::default(),
         clusters_at: at("web/rimward.yaml", 6),
+        changes: Default::default(),
         options: Options::default(),
         at: at("web/rimward.yaml", 1),
     };
@@ -238,6 +242,8 @@ pub fn world(now: Timestamp) -> World {
         path: "web".into(),
         clusters: vec![cluster("eu-1"), cluster("us-1")],
         bundle: Some(bundle()),
+        bundles: BTreeMap::new(),
+        waits: Vec::new(),
         blocked: None,
     };
     World {
@@ -277,6 +283,7 @@ pub fn problem(kind: &str, name: &str, reason: &str, message: &str) -> ObjectRep
         message: message.into(),
         managers: vec![],
         fields: vec![],
+        listed: None,
     }
 }
 

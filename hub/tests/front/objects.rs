@@ -47,6 +47,7 @@ async fn a_refused_object_says_whose_it_is_and_what_a_takeover_would_change() {
             {"path": "/spec/replicas", "wanted": 3, "found": 5, "redacted": false},
             {"path": "/spec/paused", "wanted": null, "found": true, "redacted": false},
         ],
+        "listed": null,
     });
     for path in
         ["/clusters/eu-1/objects", "/clusters/eu-1", "/tenants/payments/apps/web", "/tenants/payments"]

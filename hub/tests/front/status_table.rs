@@ -10,7 +10,7 @@ use rimward_hub::core::status::cluster::ClusterView;
 use rimward_hub::core::status::drift::Standing;
 use rimward_hub::core::status::overview::Overview;
 use rimward_hub::core::status::{self, Status, is_camel_case, tenant};
-use rimward_hub::core::world::{ClusterStatus, Decided, HubHold, Published, World};
+use rimward_hub::core::world::{AppWait, ClusterStatus, Decided, HubHold, Published, World};
 use rimward_proto::Digest;
 use rimward_proto::plan::{Deletion, Plan, Removed};
 use rimward_proto::report::State;
@@ -147,10 +147,57 @@ const CASES: &[Case] = {
             (Ready, ""),
             (Waiting, "NotRendered"),
         ),
+        (
+            "another form on each cluster",
+            |w| {
+                let app = decided(w).apps.get_mut(&web()).unwrap();
+                let us = (cluster("us-1"), Digest::of(b"of us-1"));
+                (app.bundle, app.bundles) = (None, [(cluster("eu-1"), bundle()), us].into());
+            },
+            (Ready, ""),
+            (Progressing, "NotPublished"),
+        ),
+        (
+            "a cluster without a value",
+            |w| waits(w, "VariableUnset", Severity::Warning),
+            (Ready, ""),
+            (Waiting, "VariableUnset"),
+        ),
+        (
+            "a cluster whose form is refused",
+            |w| waits(w, "VariantRefused", Severity::Error),
+            (Ready, ""),
+            (Failed, "VariantRefused"),
+        ),
         ("held by the hub", |w| decided(w).holds = vec![hub_hold()], (Ready, ""), (Held, "LastApp")),
         ("source unknown", |w| decided(w).apps.clear(), (Ready, ""), (Waiting, "SourceUnknown")),
     ]
 };
+
+/// App web waits on eu-1.
+fn waits(world: &mut World, reason: &str, severity: Severity) {
+    let note = note(severity, "RW3040", "variable `domain` has no value on the cluster");
+    let wait = AppWait { reason: reason.into(), note, clusters: vec![cluster("eu-1")] };
+    decided(world).apps.get_mut(&web()).unwrap().waits = vec![wait];
+}
+
+#[test]
+fn it_is_said_which_cluster_waits_and_why() {
+    let mut world = world(now());
+    waits(&mut world, "VariableUnset", Severity::Warning);
+    let overview = Overview::new(&world, now());
+    let view = AppView::new(&overview, &web());
+    let status = view.status(now());
+    let wanted = "1 of 2 clusters: eu-1: web/rimward.yaml:5:3: variable `domain` has no value on the cluster";
+    assert_eq!(status.message, wanted);
+    let counts = view.clusters;
+    assert_eq!((counts.total, counts.ready, counts.updated, counts.waiting), (2, 1, 1, 1));
+    assert_eq!(view.on[&cluster("us-1")].state, State::Ready);
+    // What cannot be seen is not said to wait.
+    us_offline(&mut world, now());
+    eu(&mut world).connected = false;
+    assert_eq!(app_status(&world).state, State::Offline);
+}
 
 fn hub_hold() -> HubHold {
     HubHold {

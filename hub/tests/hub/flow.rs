@@ -17,15 +17,16 @@ use super::support::{Home, Hub, SOON};
 const APP: &str = "apiVersion: rimward.dev/v1alpha1\nkind: App\nmetadata: {name: web}\n\
     spec: {namespace: payments, clusters: {}, rollout: immediate}\n";
 
-struct Rig {
+/// A fleet of one cluster and one App in Git.
+pub struct Rig {
     server: GitServer,
-    fleet: GitRepo,
-    apps: GitRepo,
-    home: Home,
+    pub fleet: GitRepo,
+    pub apps: GitRepo,
+    pub home: Home,
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = GitServer::start().unwrap();
         let (fleet, apps) =
             (server.create("fleet", Access::Open).unwrap(), server.create("apps", Access::Open).unwrap());
@@ -44,7 +45,7 @@ impl Rig {
     }
 }
 
-fn config_map(value: &str) -> String {
+pub fn config_map(value: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{x: \"{value}\"}}\n")
 }
 
@@ -52,16 +53,16 @@ fn apps() -> SourceId {
     SourceId::try_from("payments/apps".to_owned()).unwrap()
 }
 
-async fn reconcile(handle: &Handle, sources: Vec<SourceId>) -> Result<(), ActionError> {
+pub async fn reconcile(handle: &Handle, sources: Vec<SourceId>) -> Result<(), ActionError> {
     let answer = handle.ask(|reply| Action::Reconcile { sources, reply });
     tokio::time::timeout(SOON, answer).await.expect("an answer in time")
 }
 
-fn published(hub: &Hub) -> std::sync::Arc<Published> {
+pub fn published(hub: &Hub) -> std::sync::Arc<Published> {
     hub.state.published.borrow().clone().expect("something is published")
 }
 
-fn plan(hub: &Hub) -> Plan {
+pub fn plan(hub: &Hub) -> Plan {
     Plan::clone(published(hub).plan(&ClusterName::new("eu-1").unwrap()).unwrap())
 }
 

@@ -3,6 +3,9 @@
 
 mod enrolment;
 mod flow;
+mod forms;
+mod preview;
+mod rails;
 mod session;
 mod sources;
 mod support;

@@ -206,6 +206,7 @@ async fn the_newest_session_wins_and_a_report_is_acknowledged() {
         holds: vec![],
         drift: vec![],
         events: vec![],
+        lists: None,
     }))
     .await;
     let ack = new.next().await.unwrap();
@@ -270,6 +271,7 @@ pub fn ready() -> Report {
         holds: vec![],
         drift: vec![drift],
         events: vec![],
+        lists: None,
     }
 }
 

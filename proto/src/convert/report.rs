@@ -7,8 +7,8 @@ use crate::ids::{AppId, AppName, TenantName};
 use crate::limits;
 use crate::object::ObjectKey;
 use crate::report::{
-    AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport,
-    ObjectReport, Report, State, TakenReport,
+    AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport, Listed,
+    ListsReport, ObjectReport, Report, State, TakenReport,
 };
 use crate::wire;
 
@@ -25,6 +25,11 @@ pub(super) fn to_wire(report: Report) -> wire::Report {
         holds: report.holds.into_iter().map(hold_to_wire).collect(),
         drift: report.drift.into_iter().map(drift_to_wire).collect(),
         events: report.events.into_iter().map(event_to_wire).collect(),
+        lists: report.lists.map(|lists| wire::Lists {
+            places: lists.places,
+            interval_seconds: lists.interval_seconds,
+            as_of_millis: lists.as_of.map(Timestamp::as_millisecond),
+        }),
     }
 }
 
@@ -41,6 +46,15 @@ pub(super) fn from_wire(report: wire::Report) -> Result<Report> {
         holds: report.holds.into_iter().map(hold_from_wire).collect::<Result<_>>()?,
         drift: report.drift.into_iter().map(drift_from_wire).collect::<Result<_>>()?,
         events: report.events.into_iter().map(event_from_wire).collect::<Result<_>>()?,
+        lists: report.lists.map(lists_from_wire).transpose()?.map(Box::new),
+    })
+}
+
+fn lists_from_wire(lists: wire::Lists) -> Result<ListsReport> {
+    Ok(ListsReport {
+        places: lists.places,
+        interval_seconds: lists.interval_seconds,
+        as_of: lists.as_of_millis.map(time).transpose()?,
     })
 }
 
@@ -105,6 +119,10 @@ fn object_to_wire(object: ObjectReport) -> wire::ObjectReport {
         message: object.message,
         managers: object.managers,
         fields: object.fields.into_iter().map(field_to_wire).collect(),
+        listed: object.listed.map(|Listed { interval_seconds, as_of }| wire::Listed {
+            interval_seconds,
+            as_of_millis: as_of.map(Timestamp::as_millisecond),
+        }),
     }
 }
 
@@ -116,7 +134,13 @@ fn object_from_wire(object: wire::ObjectReport) -> Result<ObjectReport> {
         message: object.message,
         managers: object.managers,
         fields: object.fields.into_iter().map(field_from_wire).collect(),
+        listed: object.listed.map(listed_from_wire).transpose()?,
     })
+}
+
+fn listed_from_wire(listed: wire::Listed) -> Result<Listed> {
+    let wire::Listed { interval_seconds, as_of_millis } = listed;
+    Ok(Listed { interval_seconds, as_of: as_of_millis.map(time).transpose()? })
 }
 
 fn taken_to_wire(taken: TakenReport) -> wire::Taken {
@@ -228,4 +252,46 @@ fn event_from_wire(event: wire::Event) -> Result<EventReport> {
         app: event.app.map(id_from_wire).transpose()?,
         key: event.key.map(|key| key_from_wire(Some(key))).transpose()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_old_what_is_listed_is_comes_through() {
+        let key = ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "a".into(),
+            name: "x".into(),
+        };
+        for as_of in [None, Some(Timestamp::UNIX_EPOCH)] {
+            let object = ObjectReport {
+                key: key.clone(),
+                reason: "Unknown".into(),
+                message: String::new(),
+                managers: vec![],
+                fields: vec![],
+                listed: Some(Listed { interval_seconds: 60, as_of }),
+            };
+            assert_eq!(object_from_wire(object_to_wire(object.clone())), Ok(object));
+            let lists = ListsReport { places: 2, interval_seconds: 60, as_of };
+            let report = Report {
+                boot_id: "b".into(),
+                counter: 1,
+                as_of: Timestamp::UNIX_EPOCH,
+                plan: None,
+                full: true,
+                apps: vec![],
+                cleared: vec![],
+                unaccounted: vec![],
+                holds: vec![],
+                drift: vec![],
+                events: vec![],
+                lists: Some(Box::new(lists)),
+            };
+            assert_eq!(from_wire(to_wire(report.clone())), Ok(report));
+        }
+    }
 }

@@ -20,6 +20,8 @@ use crate::core::{ApiError, ErrorKind};
 
 /// Not the owner label of applied objects: what is made here is the spoke's own and in no ledger.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Who made it.
+const MADE_BY: &str = "rimward";
 /// An API server's authorizer sees a new binding through its own watch, a few milliseconds late; requests made before
 /// that are refused as forbidden, which is not retried fast.
 const AUTHORIZER_LAG: Duration = Duration::from_secs(1);
@@ -44,7 +46,7 @@ pub async fn tenant(connection: &Connection, setup: &TenantSetup) -> Result<Tena
             Err(error) => _ = ready.broken.insert(namespace.clone(), refused(error)),
         }
     }
-    ensure_account(connection, setup, &account).await?;
+    ready.was_there = ensure_account(connection, setup, &account).await?;
     let Some(role) = &setup.role else { return Ok(ready) };
     for namespace in setup.create.union(&setup.used) {
         if ready.missing.contains(namespace) || ready.broken.contains_key(namespace) {
@@ -88,23 +90,26 @@ async fn ensure_namespace(connection: &Connection, name: &str) -> Result<(), Cal
 
 /// The account is made only in `rimward-tenants`, and only for a tenant that has a role there; elsewhere its owner
 /// makes it. One that is not there is an error, because a request as an account that does not exist would succeed or
-/// fail by chance.
+/// fail by chance. True of one that a spoke has made before.
 async fn ensure_account(
     connection: &Connection,
     setup: &TenantSetup,
     account: &Account,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let accounts = Resource::new("", "v1", "serviceaccounts");
     let at = At { resource: &accounts, namespace: &account.namespace, name: &account.name };
     let ours = account.namespace == TENANTS_NAMESPACE && setup.role.is_some();
     match get(connection, &Identity::Agent, at).await {
-        Ok(Some(_)) => Ok(()),
+        Ok(Some(live)) => {
+            let by = live.pointer("/metadata/labels").and_then(|labels| labels.get(MANAGED_BY));
+            Ok(ours && by.is_some_and(|by| by == MADE_BY))
+        }
         Ok(None) if ours => {
             let body = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
                 "name": account.name, "namespace": account.namespace,
-                "labels": {MANAGED_BY: "rimward"}}, "automountServiceAccountToken": false});
+                "labels": {MANAGED_BY: MADE_BY}}, "automountServiceAccountToken": false});
             let path = accounts.collection(&account.namespace);
-            create(connection, &Identity::Agent, path, &body).await.map_err(refused)
+            create(connection, &Identity::Agent, path, &body).await.map_err(refused).map(|()| false)
         }
         Ok(None) => {
             let text =

@@ -84,6 +84,14 @@ impl CallError {
         }
     }
 
+    /// How long the server asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
     /// True if the object asked for is not there, as opposed to its namespace or its kind.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Refused(refusal) if errors::is_absent(&refusal.answer()))

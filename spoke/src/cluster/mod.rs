@@ -9,8 +9,12 @@ pub mod discovery;
 pub mod ensure;
 pub mod errors;
 pub mod explain;
+pub mod list;
+#[cfg(test)]
+mod list_tests;
 pub mod paths;
 pub mod patience;
+pub mod search;
 pub mod watch;
 #[cfg(test)]
 mod watch_tests;

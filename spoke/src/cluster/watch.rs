@@ -8,25 +8,23 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures::StreamExt;
-use http::Method;
 use kube::api::WatchEvent;
-use rimward_proto::object::TENANT_LABEL;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::client::{Call, Connection, Identity};
+use super::client::Connection;
 use super::discovery::Plurals;
 use super::errors::{CallError, Refusal, chain};
-use super::paths::{Resource, encode};
+use super::list::{Place, list};
+use super::paths::encode;
 use crate::core::effect::WatchSpec;
+use crate::core::event::Unlisted;
 use crate::core::flight::RETRY_AFTER_MAX;
 use crate::core::{Event, Observed};
 use crate::reconcile::Input;
 use crate::session::backoff::{Backoff, fraction};
 
-/// Objects in a page of a list: client-go's number; bounds what one answer costs both sides.
-const PAGE: usize = 500;
 /// A watch is asked to end after this, give or take a fifth, so that a load balancer's own limit is rarely met.
 const WATCH_SECONDS: f64 = 290.0;
 /// How long after that an answer that does not end is taken for dead.
@@ -37,7 +35,6 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A watch that ended sooner than this was not worth asking for; the next waits as long.
 const SHORTEST: Duration = Duration::from_secs(1);
-const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// The watches that run.
@@ -140,17 +137,12 @@ impl Watch {
                 }
                 Err(error) => error,
             };
-            let message = chain(&error);
-            if self
-                .events
-                .send(Event::WatchFailed { watch: self.spec.clone(), message }.into())
-                .await
-                .is_err()
-            {
+            let failed = Event::WatchFailed { watch: self.spec.clone(), why: self.unlisted(&error) };
+            if self.events.send(failed.into()).await.is_err() {
                 return;
             }
             let wait = backoff.next(RETRY_MIN, RETRY_MAX, fraction());
-            let asked = retry_after(&error).unwrap_or_default().min(RETRY_AFTER_MAX);
+            let asked = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
             tokio::time::sleep(asked.max(wait)).await;
         }
     }
@@ -170,78 +162,45 @@ impl Watch {
         }
     }
 
-    fn resource(&self) -> Result<Resource, CallError> {
-        let spec = &self.spec;
-        let resource = self.plurals.load().resource(&spec.group, &spec.version, &spec.kind);
-        resource.ok_or(CallError::Shape("serving this kind"))
-    }
-
-    fn identity(&self) -> Result<Identity, CallError> {
-        Identity::account(&self.spec.service_account)
-            .ok_or(CallError::Shape("given a namespace/name to ask as"))
-    }
-
-    fn accept(&self, metadata: &'static str) -> &'static str {
-        if self.spec.judge.is_whole() { "application/json" } else { metadata }
-    }
-
-    fn observe(&self, object: &Value) -> Option<Observed> {
-        Observed::from_object(&self.spec.judge, &self.spec.group, &self.spec.kind, object)
+    fn unlisted(&self, error: &CallError) -> Unlisted {
+        unlisted(error, Place::new(&self.spec, &self.plurals.load()).ok().as_ref())
     }
 
     async fn list(&self) -> Result<(Vec<Observed>, String), CallError> {
-        let (resource, identity) = (self.resource()?, self.identity()?);
-        let base = format!(
-            "{}?labelSelector={}&limit={PAGE}",
-            resource.collection(&self.spec.namespace),
-            encode(TENANT_LABEL)
-        );
-        let (mut found, mut next) = (Vec::new(), String::new());
-        loop {
-            let path =
-                if next.is_empty() { base.clone() } else { format!("{base}&continue={}", encode(&next)) };
-            let call = Call::new(Method::GET, path).accept(self.accept(METADATA_LIST));
-            let answer = self.connection.call_patiently(&identity, call).await?;
-            let page: Value = serde_json::from_slice(&answer.body).map_err(|_| CallError::Shape("JSON"))?;
-            let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            found.extend(items.iter().filter_map(|item| self.observe(item)));
-            let meta = |field: &str| page.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
-            match meta("continue").filter(|token| !token.is_empty()) {
-                Some(token) => next = token.to_owned(),
-                None => {
-                    let version = meta("resourceVersion").ok_or(CallError::Shape("a list with a version"))?;
-                    return Ok((found, version.to_owned()));
-                }
-            }
-        }
+        let place = Place::new(&self.spec, &self.plurals.load())?;
+        list(&self.connection, &place).await
     }
 
     async fn follow(&self, from: &str) -> End {
-        let (resource, identity) = match (self.resource(), self.identity()) {
-            (Ok(resource), Ok(identity)) => (resource, identity),
-            (Err(error), _) | (_, Err(error)) => return End::Broken(error),
+        let place = match Place::new(&self.spec, &self.plurals.load()) {
+            Ok(place) => place,
+            Err(error) => return End::Broken(error),
         };
         let seconds = WATCH_SECONDS * (0.8 + 0.4 * fraction());
-        let path = format!(
-            "{}?watch=true&allowWatchBookmarks=true&labelSelector={}&resourceVersion={}&timeoutSeconds={seconds:.0}",
-            resource.collection(&self.spec.namespace),
-            encode(TENANT_LABEL),
+        let path = place.path(&format!(
+            "watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={seconds:.0}",
             encode(from)
-        );
-        let request = http::Request::get(path).header(http::header::ACCEPT, self.accept(METADATA));
+        ));
+        let request = http::Request::get(path).header(http::header::ACCEPT, place.accept(METADATA));
         let request = match request.body(Vec::new()) {
             Ok(request) => request,
             Err(error) => return End::Broken(CallError::Request(error)),
         };
-        let client = self.connection.client(&identity);
+        let client = self.connection.client(&place.identity);
         let limit = Duration::from_secs_f64(seconds) + GRACE;
-        match tokio::time::timeout(limit, self.read(client, request, from)).await {
+        match tokio::time::timeout(limit, self.read(&place, client, request, from)).await {
             Ok(end) => end,
             Err(_) => End::Broken(CallError::Timeout),
         }
     }
 
-    async fn read(&self, client: kube::Client, request: http::Request<Vec<u8>>, from: &str) -> End {
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        client: kube::Client,
+        request: http::Request<Vec<u8>>,
+        from: &str,
+    ) -> End {
         let stream = match client.request_events::<Value>(request).await {
             Ok(stream) => stream,
             Err(error) => return ended(error),
@@ -258,7 +217,7 @@ impl Watch {
                 Ok(event) => event,
                 Err(error) => return ended(error),
             };
-            let Some((seen, event)) = self.event(event) else { continue };
+            let Some((seen, event)) = self.event(place, event) else { continue };
             version = seen;
             if self.events.send(event.into()).await.is_err() {
                 return End::Closed;
@@ -267,15 +226,15 @@ impl Watch {
         End::Resume(version)
     }
 
-    fn event(&self, event: WatchEvent<Value>) -> Option<(String, Event)> {
+    fn event(&self, place: &Place<'_>, event: WatchEvent<Value>) -> Option<(String, Event)> {
         let watch = self.spec.clone();
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                let object = Box::new(self.observe(&object)?);
+                let object = Box::new(place.observe(&object)?);
                 Some((object.resource_version.clone(), Event::WatchUpsert { watch, object }))
             }
             WatchEvent::Deleted(object) => {
-                let Observed { key, uid, resource_version, .. } = self.observe(&object)?;
+                let Observed { key, uid, resource_version, .. } = place.observe(&object)?;
                 Some((resource_version, Event::WatchDeleted { watch, key, uid }))
             }
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
@@ -297,9 +256,8 @@ fn ended(error: kube::Error) -> End {
     }
 }
 
-fn retry_after(error: &CallError) -> Option<Duration> {
-    match error {
-        CallError::Refused(refusal) => refusal.retry_after,
-        _ => None,
-    }
+/// What the core is told of it.
+pub fn unlisted(error: &CallError, place: Option<&Place<'_>>) -> Unlisted {
+    let forbidden = place.is_some_and(|place| place.is_forbidden(error));
+    Unlisted { message: chain(error), forbidden, retry_after: error.retry_after() }
 }

@@ -147,8 +147,8 @@ async fn a_watch_that_ends_at_once_is_begun_again_with_growing_pauses() {
         // Each time it is said that nothing is followed.
         for _ in 0..2 {
             assert_eq!(synced(next(&mut receiver).await), ["a"]);
-            let Event::WatchFailed { message, .. } = next(&mut receiver).await else { panic!() };
-            assert_eq!(message, "not now");
+            let Event::WatchFailed { why, .. } = next(&mut receiver).await else { panic!() };
+            assert_eq!(why.message, "not now");
         }
         let end = tokio::time::Instant::now() + TIME;
         while tokio::time::timeout_at(end, receiver.recv()).await.is_ok() {}
@@ -166,8 +166,8 @@ async fn a_list_that_is_forbidden_is_unknown_and_tried_again() {
     })
     .await;
     for _ in 0..2 {
-        let Event::WatchFailed { message, .. } = next(&mut receiver).await else { panic!() };
-        assert_eq!(message, "cannot list");
+        let Event::WatchFailed { why, .. } = next(&mut receiver).await else { panic!() };
+        assert_eq!(why.message, "cannot list");
     }
     assert_eq!(synced(next(&mut receiver).await), Vec::<String>::new());
 }

@@ -30,10 +30,13 @@ impl State {
         let (wanted, clashes) = wanted(&bundles, &pending);
         self.recall_deletes(now);
         self.hand_over(&bundles);
-        self.grow_ledger(&wanted);
+        let meant = self.is_meant(pending.digest);
+        self.grow_ledger(&wanted, meant);
+        self.widen_search(&bundles);
         self.exchange_wants(wanted);
         if self.ledger.spent.plan != Some(pending.digest) {
             self.ledger.spent = Spent { plan: Some(pending.digest), deletes: 0 };
+            self.count_again();
             // What was granted out of the budget before is this plan's to grant.
             let stuck = self.objects.values_mut().filter_map(|managed| managed.stuck.as_mut());
             stuck.for_each(|stuck| stuck.granted = false);
@@ -78,10 +81,21 @@ impl State {
         }
     }
 
-    fn grow_ledger(&mut self, wanted: &BTreeMap<ObjectKey, Want>) {
-        let mut grew = false;
+    /// What another plan's budget let go and is not on its way out yet is this plan's to count, and to hold. What was held
+    /// stays held: no plan makes it fit.
+    fn count_again(&mut self) {
+        for entry in self.ledger.entries.values_mut().filter(|entry| entry.latch == Latch::Budgeted) {
+            entry.latch = Latch::Open;
+            self.ledger_writer.change();
+        }
+    }
+
+    fn grow_ledger(&mut self, wanted: &BTreeMap<ObjectKey, Want>, meant: bool) {
+        let mut grew = std::mem::take(&mut self.unwritten);
+        let lost = self.ledger.lost.is_some();
         for (key, want) in wanted {
             let bundle = &want.bundle;
+            let proved = meant && !bundle.carried;
             let (version, service_account) = (&want.version, &bundle.plan.service_account);
             match self.ledger.entries.get_mut(key) {
                 Some(entry) => {
@@ -89,8 +103,15 @@ impl State {
                         && entry.version == *version
                         && entry.service_account == *service_account
                         && entry.latch == Latch::Open
-                        && entry.counted.is_none();
+                        && entry.counted.is_none()
+                        && !(entry.found && proved);
                     if !same {
+                        let unwanted = self.objects.get(key).is_none_or(|managed| managed.want.is_none());
+                        if entry.found && unwanted {
+                            // Labels alone make nothing ours: a read says more.
+                            entry.uid = None;
+                        }
+                        entry.found &= !proved;
                         (entry.app, entry.latch, entry.counted) = (bundle.id.clone(), Latch::Open, None);
                         (entry.version, entry.service_account) = (version.clone(), service_account.clone());
                         grew = true;
@@ -107,6 +128,7 @@ impl State {
                         latch: Latch::Open,
                         finished: None,
                         keep: false,
+                        found: lost && !proved,
                         counted: None,
                     };
                     self.ledger.entries.insert(key.clone(), entry);
@@ -157,7 +179,12 @@ impl State {
             managed.want = want;
         }
         for (key, want) in wanted {
-            self.objects.entry(key).or_default().want = Some(want);
+            let managed = self.objects.entry(key).or_default();
+            managed.want = Some(want);
+            if self.ledger.lost.is_some() {
+                // It may well be there: a read says so for less than an apply that is refused.
+                managed.must = Must::Look;
+            }
         }
         let entries = &self.ledger.entries;
         self.objects.retain(|key, managed| {

@@ -117,6 +117,11 @@ impl State {
         {
             entry.uid = uid.map(str::to_owned);
             self.ledger_writer.change();
+            if uid.is_none() {
+                // What comes in its place gets another UID: should a crash come first, the ledger must not hold the old one
+                // against it.
+                self.ahead_of.insert(key.clone(), self.ledger_writer.wanted);
+            }
         }
     }
 

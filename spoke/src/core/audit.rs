@@ -102,7 +102,7 @@ impl Audit {
 }
 
 /// From 0 to 1, another one for each spoke and turn.
-fn fraction(seed: &str, turn: u64) -> f64 {
+pub(crate) fn fraction(seed: &str, turn: u64) -> f64 {
     let digest = Digest::of(format!("audit {seed} {turn}").as_bytes());
     let (bytes, _) = digest.as_bytes().split_at(4);
     let number = bytes.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));

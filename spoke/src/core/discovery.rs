@@ -73,6 +73,11 @@ impl Kinds {
         self.discovery.is_some()
     }
 
+    /// All that is known.
+    pub fn discovery(&self) -> Option<&Discovery> {
+        self.discovery.as_ref()
+    }
+
     pub fn has_failed(&self, group: &str) -> bool {
         self.discovery.as_ref().is_none_or(|discovery| discovery.failed.contains(group))
     }
@@ -164,6 +169,7 @@ impl State {
                 self.kinds.retry.fail(now, FAST_FIRST, SLOW_MAX);
                 self.kinds.wanted |= !complete;
                 self.watches.stale = true;
+                self.search.stale = true;
                 self.rejudge(now);
                 self.kick_problems(&["UnknownKind", "Unknown", "ScopeMismatch"], now);
             }

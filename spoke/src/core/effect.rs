@@ -27,7 +27,8 @@ pub enum Effect {
     WakeAt(Timestamp),
     /// Exactly these watches shall run; the edge starts what is missing and stops the rest. Each watch reports
     /// [`super::Event::WatchSynced`] once listed (again after each relist), then upserts and deletions, or
-    /// [`super::Event::WatchFailed`], and is retried by the edge for as long as it is in the set.
+    /// [`super::Event::WatchFailed`], and is retried by the edge for as long as it is in the set. What is beyond their
+    /// number is listed; see [`Work::List`].
     SetWatches(BTreeSet<WatchSpec>),
     /// Content outside this set may be deleted: indexes, objects and plans that nothing holds any more.
     KeepContent(BTreeSet<Digest>),
@@ -71,6 +72,13 @@ pub enum Work {
     /// As the tenant: look up what Kubernetes says about an object that is not healthy.
     /// → [`super::Outcome::Explained`]
     Explain(Box<ExplainWork>),
+    /// As the agent: the names of all namespaces. → [`super::Outcome::Namespaces`]
+    ListNamespaces,
+    /// As the tenant: the metadata of all objects of a kind with the tenant's label, in one place.
+    /// → [`super::Outcome::Labelled`]
+    ListLabelled(Box<ListWork>),
+    /// As the tenant: list, to the last page, what a watch of this would show. → [`super::Outcome::Listed`]
+    List(Box<WatchSpec>),
 }
 
 /// One object and who asks for it.
@@ -164,6 +172,23 @@ pub struct DeleteWork {
     pub resource_version: String,
 }
 
+/// See [`Work::ListLabelled`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListWork {
+    /// The tenant whose label they carry.
+    pub tenant: TenantName,
+    /// `namespace/name` of the ServiceAccount to impersonate.
+    pub service_account: String,
+    /// API group.
+    pub group: String,
+    /// API version, without the group.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+}
+
 /// See [`Work::Explain`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainWork {
@@ -193,33 +218,45 @@ pub struct TenantSetup {
 }
 
 /// One watch of objects that carry the label `rimward.dev/tenant`: of their metadata only, or of whole objects where
-/// [`Judge::is_whole`]. Another judge is another watch, so that everything is listed and judged again.
+/// [`Judge::is_whole`]. Another judge is another watch, so that everything is listed and judged again. Its place comes
+/// first: in order, all of one place stand together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchSpec {
     /// `namespace/name` of the ServiceAccount to impersonate.
     pub service_account: String,
     /// API group.
     pub group: String,
-    /// API version, without the group.
-    pub version: String,
     /// Kind.
     pub kind: String,
-    /// Namespace; empty for cluster-scoped kinds.
+    /// Namespace; empty for cluster-scoped kinds, and for all namespaces.
     pub namespace: String,
+    /// API version, without the group.
+    pub version: String,
     /// How the health of what it shows is judged.
     pub judge: Judge,
 }
 
 impl WatchSpec {
-    /// True if both watch the same objects, however judged.
+    /// True if one of the two shows objects that the other shows as well, however judged.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let kind = |spec: &Self| (&spec.service_account, &spec.group, &spec.kind) == self.account_kind();
+        let everywhere = self.namespace.is_empty() || other.namespace.is_empty();
+        kind(other) && (everywhere || self.namespace == other.namespace)
+    }
+
+    /// True if both show the same objects, however judged.
     pub fn is_same_place(&self, other: &Self) -> bool {
-        let Self { service_account, group, version: _, kind, namespace, judge: _ } = self;
-        (service_account, group, kind, namespace)
-            == (&other.service_account, &other.group, &other.kind, &other.namespace)
+        self.overlaps(other) && self.namespace == other.namespace
+    }
+
+    /// Who watches which kind.
+    pub fn account_kind(&self) -> (&String, &String, &String) {
+        (&self.service_account, &self.group, &self.kind)
     }
 
     /// True if an object of this key would show in this watch.
     pub fn covers(&self, key: &ObjectKey) -> bool {
-        self.group == key.group && self.kind == key.kind && self.namespace == key.namespace
+        let place = self.namespace.is_empty() || self.namespace == key.namespace;
+        self.group == key.group && self.kind == key.kind && place
     }
 }

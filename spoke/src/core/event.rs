@@ -2,7 +2,9 @@
 //! the outside; they carry facts, never decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use rimward_proto::head::Floor;
 use rimward_proto::plan::PlanBundle;
 use rimward_proto::session::Offer;
@@ -14,6 +16,7 @@ use super::discovery::Discovery;
 use super::effect::{EffectId, WatchSpec};
 use super::errors::ApiError;
 use super::ledger::Ledger;
+use super::lost::Labelled;
 use super::observed::{Fingerprint, Observed};
 
 /// Something happened.
@@ -67,8 +70,8 @@ pub enum Event {
     WatchFailed {
         /// Which watch.
         watch: WatchSpec,
-        /// Why, for people.
-        message: String,
+        /// Why.
+        why: Unlisted,
     },
     /// An effect has completed.
     Done(EffectId, Outcome),
@@ -110,6 +113,12 @@ pub enum Outcome {
     /// What Kubernetes says about an object, each part `Reason: message`; none if it cannot be asked, or the tenant may
     /// not ask.
     Explained(Option<Vec<String>>),
+    /// The names of all namespaces.
+    Namespaces(Result<BTreeSet<String>, ApiError>),
+    /// All objects of a list, to its last page.
+    Labelled(Result<Vec<Labelled>, ApiError>),
+    /// Everything in the place, from the first page to the last; a list that broke off is an error.
+    Listed(Result<Vec<Observed>, Unlisted>),
 }
 
 impl Outcome {
@@ -126,8 +135,22 @@ impl Outcome {
                 | Self::Got { live: Err(_), .. }
                 | Self::Applied(Err(_))
                 | Self::Deleted(Err(_))
+                | Self::Namespaces(Err(_))
+                | Self::Labelled(Err(_))
+                | Self::Listed(Err(_))
         )
     }
+}
+
+/// Why what is in a place is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// For people.
+    pub message: String,
+    /// The account may not list or watch there.
+    pub forbidden: bool,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
 }
 
 /// A live object.
@@ -146,6 +169,8 @@ pub struct TenantReady {
     pub missing: BTreeSet<String>,
     /// Namespaces in which it could not be made ready, and why; the others can be used.
     pub broken: BTreeMap<String, ApiError>,
+    /// Its account was there already, made by a spoke.
+    pub was_there: bool,
 }
 
 /// Everything the core begins with. Nothing of it needs the hub.
@@ -162,7 +187,7 @@ pub struct Started {
     /// Roots, floor and head as last written; from enrolment at first.
     pub trust: StoredTrust,
     /// The ledger as last written; none when it is not there or cannot be read: then everything is looked at before
-    /// it is taken for ours, and nothing is pruned.
+    /// it is taken for ours, and nothing is pruned that was there before.
     pub ledger: Option<Ledger>,
     /// The active plan as last stored; none when the disk is new.
     pub plan: Option<StoredPlan>,
@@ -172,6 +197,24 @@ pub struct Started {
     pub discovery: Option<Discovery>,
     /// From the config file.
     pub settings: Settings,
+    /// How much is watched, and how often the rest is looked at.
+    pub following: Following,
+}
+
+/// How much is watched at once, and how often what is beyond that is looked at. Constants of the program: the default is
+/// what runs, another one is for tests, which cannot wait for 512 watches and a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Following {
+    /// See [`super::follow::MAX_WATCHES`].
+    pub max_watches: usize,
+    /// See [`super::lists::LIST_EVERY`].
+    pub list_every: SignedDuration,
+}
+
+impl Default for Following {
+    fn default() -> Self {
+        Self { max_watches: super::follow::MAX_WATCHES, list_every: super::lists::LIST_EVERY }
+    }
 }
 
 /// What the identity Secret holds of trust. Envelopes are kept as received.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rimward_proto::{Digest, ObjectKey};
 
-use super::effect::EffectId;
+use super::effect::{EffectId, ListWork, WatchSpec};
 use super::lanes::Place;
 use super::tenants::TenantId;
 
@@ -67,6 +67,12 @@ pub enum Flight {
     Audit(ObjectKey),
     /// A question about one object's health.
     Explain(ObjectKey),
+    /// The names of all namespaces.
+    Namespaces,
+    /// One list of what carries our labels.
+    Labelled(Box<ListWork>),
+    /// A look at a place that is not watched.
+    List(Box<WatchSpec>),
 }
 
 /// Everything in flight.

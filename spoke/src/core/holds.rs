@@ -12,7 +12,7 @@ use rimward_proto::{AppId, Digest, ObjectKey};
 
 use super::glob;
 use super::ledger::Latch;
-use super::managed::{Prune, Task};
+use super::managed::{Managed, Prune, Task};
 use super::order::prune_rank;
 use super::prune::Fate;
 use super::state::State;
@@ -28,6 +28,8 @@ pub(crate) enum Reason {
     OverBudget,
     /// Of a protected kind.
     Protected,
+    /// Found by its labels after the ledger was lost: whether it was ours only a person can say.
+    LedgerLost,
     /// The head has expired; resumes by itself.
     Stale,
     /// `ceilings.protect`: no approval reaches it.
@@ -41,6 +43,7 @@ impl Reason {
         match self {
             Self::OverBudget => "OverBudget",
             Self::Protected => "Protected",
+            Self::LedgerLost => "LedgerLost",
             Self::Stale => "Stale",
             Self::CeilingProtected => "CeilingProtected",
             Self::CeilingDeletesPerDay => "CeilingDeletesPerDay",
@@ -48,7 +51,7 @@ impl Reason {
     }
 
     fn is_approvable(self) -> bool {
-        matches!(self, Self::OverBudget | Self::Protected)
+        matches!(self, Self::OverBudget | Self::Protected | Self::LedgerLost)
     }
 }
 
@@ -92,13 +95,15 @@ impl State {
     }
 
     /// Counts new deletions against the plan's budget: all candidates of the plan together, whichever App they are of
-    /// and whether or not their turn has come, so that the order of events decides nothing.
+    /// and whether or not their turn has come, so that the order of events decides nothing. What is on its way out already
+    /// is no deletion that this plan would make.
     fn spend_budget(&mut self) {
         let Some(active) = &self.active else { return };
         let mut open: BTreeMap<&AppId, (u64, Vec<ObjectKey>)> = BTreeMap::new();
         for (key, entry) in &self.ledger.entries {
-            let unwanted = self.objects.get(key).is_some_and(|managed| managed.want.is_none());
-            if !unwanted || entry.keep || entry.latch != Latch::Open {
+            let stays = |managed: &Managed| managed.want.is_none() && managed.prune != Prune::Confirm;
+            let counts = entry.latch == Latch::Open && !entry.keep && !entry.found;
+            if !counts || !self.objects.get(key).is_some_and(stays) {
                 continue;
             }
             let deletion = match active.fate(&entry.app) {
@@ -140,9 +145,13 @@ impl State {
         if ceiling {
             return Some(Reason::CeilingProtected);
         }
-        let latch = self.ledger.entries.get(key).map(|entry| entry.latch);
+        let entry = self.ledger.entries.get(key);
+        let latch = entry.map(|entry| entry.latch);
         if latch == Some(Latch::Approved) {
             return None;
+        }
+        if entry.is_some_and(|entry| entry.found) {
+            return Some(Reason::LedgerLost);
         }
         let deletion = match self.active.as_ref().map(|active| active.fate(app)) {
             Some(Fate::Trimmed(deletion) | Fate::Removed(deletion)) => deletion,

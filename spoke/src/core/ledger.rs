@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use rimward_proto::{AppId, Digest, ObjectKey};
 use serde::{Deserialize, Serialize};
 
+use super::lost::Lost;
+
 /// One object of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,6 +38,10 @@ pub struct LedgerEntry {
     /// What was last applied says `rimward.dev/prune: "false"`: it is let go, not deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+    /// Found again after the ledger was lost, and wanted by no plan that came since: reported, and never pruned without an
+    /// approval by name and UID.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
     /// The hour in which its deletion was counted for the day: one that a crash cut short is not counted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<i64>,
@@ -77,6 +83,9 @@ pub struct Ledger {
     /// The API server's version when all objects were last compared, or begun to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
+    /// It was lost, and what it had is still being looked for; see [`Lost`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
 }
 
 /// Deletions of one plan.

@@ -8,8 +8,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::health::{Health, Judge, Judged};
+use super::ignore::Left;
 
-/// Who manages which fields of an object, as digests.
+/// Who manages which fields of an object, as digests. What its App leaves to others is not part of it ([`Left`]), so that
+/// an autoscaler at work costs nothing.
+///
+/// The time of our entry is, because it is all that shows a write by others in our name. It stays when somebody takes a
+/// field of ours over: an entry gets another time when its own manager changes what it has, not when it loses a field.
+/// Times of other entries are not, as they change with every write: that a manager writes again what it has already is
+/// seen by what it took from us, or by the audit. So leaving out the fields that a manager may have hides none of the
+/// others: to change one of those it has to own it, and then its entry says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Our Apply entry with its time; none if there is none.
@@ -81,7 +89,7 @@ impl Observed {
             controlled: is_controlled(meta),
             kept,
             kept_by_us: kept && sets_annotation(meta, PRUNE_ANNOTATION),
-            fingerprint: fingerprint(meta),
+            fingerprint: fingerprint(meta, owner.as_ref().and_then(|app| judge.left_by(app))),
             unfolded: super::fold::has_first(meta),
             health,
             judged: by,
@@ -128,21 +136,31 @@ fn is_status(entry: &Value) -> bool {
     entry.get("subresource").and_then(Value::as_str) == Some("status")
 }
 
-fn fingerprint(meta: &Value) -> Fingerprint {
+fn fingerprint(meta: &Value, left: Option<&Left>) -> Fingerprint {
     let entries = meta.get("managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let digest = |value: &Value| Digest::of(&canonical::value_to_bytes(value));
     let mut others: Vec<Digest> = entries
         .iter()
         .filter(|entry| !is_ours(entry) && !is_status(entry))
-        .map(|entry| {
+        .filter_map(|entry| {
             let part = |field: &str| entry.get(field).cloned().unwrap_or(Value::Null);
-            let fields = ["manager", "operation", "apiVersion", "subresource", "fieldsV1"].map(part);
-            digest(&Value::from(fields.to_vec()))
+            let mut fields = ["manager", "operation", "apiVersion", "subresource", "fieldsV1"].map(part);
+            // Who has nothing but what is left to others is not there.
+            let nothing = left.is_some_and(|left| left.take_from(&mut fields[4]));
+            (!nothing).then(|| digest(&Value::from(fields.to_vec())))
         })
         .collect();
     others.sort();
+    let ours = |entry: &Value| match left {
+        Some(left) => {
+            let mut entry = entry.clone();
+            entry.get_mut("fieldsV1").map(|set| left.take_from(set));
+            digest(&entry)
+        }
+        None => digest(entry),
+    };
     Fingerprint {
-        ours: entries.iter().find(|entry| is_ours(entry)).map(digest),
+        ours: entries.iter().find(|entry| is_ours(entry)).map(ours),
         others: digest(&json!(others)),
         deleting: meta.get("deletionTimestamp").is_some_and(|time| !time.is_null()),
     }
@@ -168,4 +186,53 @@ pub fn other_managers(object: &Value) -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "00000001";
+
+    fn meta(ours: Value, others: &[(&str, Value)]) -> Value {
+        let entry = |manager: &str, operation: &str, time: &str, fields: &Value| {
+            json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "time": time,
+                   "fieldsV1": fields})
+        };
+        let mut entries = vec![entry(FIELD_MANAGER, "Apply", OURS, &ours)];
+        let times = ["00000002", "00000003"].iter().cycle();
+        entries.extend(others.iter().zip(times).map(|((name, set), time)| entry(name, "Update", time, set)));
+        json!({"name": "web", "managedFields": entries})
+    }
+
+    fn left() -> Left {
+        Left::new(&["/spec/replicas"])
+    }
+
+    #[test]
+    fn what_is_left_to_others_changes_nothing() {
+        let image = json!({"f:spec": {"f:image": {}}});
+        let both = json!({"f:spec": {"f:image": {}, "f:replicas": {}}});
+        let replicas = json!({"f:spec": {"f:replicas": {}}});
+        let begun = meta(both.clone(), &[]);
+        let scaled = meta(image.clone(), &[("autoscaler", replicas)]);
+        assert_eq!(fingerprint(&begun, Some(&left())), fingerprint(&scaled, Some(&left())));
+        assert_ne!(fingerprint(&begun, None), fingerprint(&scaled, None));
+        let more = meta(json!({"f:spec": {}}), &[("autoscaler", both)]);
+        assert_ne!(fingerprint(&scaled, Some(&left())), fingerprint(&more, Some(&left())), "the image too");
+        let plain = meta(image, &[]);
+        assert_eq!(fingerprint(&plain, Some(&left())), fingerprint(&plain, None), "where nothing is left");
+    }
+
+    #[test]
+    fn our_entry_counts_with_its_time_also_when_nothing_of_it_is_left() {
+        let replicas = json!({"f:spec": {"f:replicas": {}}});
+        let mut meta = meta(replicas, &[]);
+        let before = fingerprint(&meta, Some(&left()));
+        assert!(before.ours.is_some());
+        meta["managedFields"][0]["time"] = json!("00000009");
+        assert_ne!(fingerprint(&meta, Some(&left())), before, "somebody wrote in our name");
+        meta["managedFields"] = json!([]);
+        assert_eq!(fingerprint(&meta, Some(&left())).ours, None);
+    }
 }

@@ -59,6 +59,7 @@ impl State {
         let seq = head.seq;
         let moved = self.trust.floor != Some(head.floor());
         let was_fresh = self.trust.is_fresh(now);
+        self.say_meant(assignment.plan);
         self.trust.adopt_head(head, head_bytes);
         if !was_fresh {
             (self.settle, self.stale_said) = (true, false);

@@ -136,8 +136,11 @@ impl State {
             entry.uid = Some(live.uid.clone());
             self.ledger_writer.change();
         }
-        let ours = self.ledger.entries.get(key).is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid));
-        if !ours {
+        let entry = self.ledger.entries.get(key);
+        let ours = entry.is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid));
+        // Of what was found by its labels nothing but these says that it was ours.
+        let disowned = entry.is_some_and(|entry| entry.found) && live.tenant.is_none();
+        if !ours || disowned {
             return self.gone(key);
         }
         let keep = self.ledger.entries.get(key).is_some_and(|entry| entry.keep);

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
 use super::health::Standing;
+use super::lost::left_over;
 use super::managed::{ActiveBundle, Foreign, Managed, Prune};
 use super::order::{Rank, apply_rank};
 use super::outbox::{COALESCE, PROGRESS};
@@ -107,6 +108,7 @@ impl State {
             holds: fitting(&self.outbox.holds, HOLDS_SHARE),
             drift,
             events,
+            lists: self.watches.lists.report().map(Box::new),
         };
         self.out.push(Effect::Send(SpokeMessage::Report(report)));
     }
@@ -115,7 +117,8 @@ impl State {
         let Some(active) = &self.active else { return (Vec::new(), Vec::new()) };
         let ours: BTreeSet<&AppId> = self.ledger.entries.values().map(|entry| &entry.app).collect();
         let removed = active.plan.removed.iter().map(|removed| removed.id());
-        let cleared = removed.filter(|app| !ours.contains(app)).collect();
+        let gone = |app: &AppId| !ours.contains(app) && self.is_known_whole(&app.tenant);
+        let cleared = removed.filter(gone).collect();
         let unaccounted = ours.into_iter().filter(|app| active.is_unaccounted(app)).cloned().collect();
         (cleared, unaccounted)
     }
@@ -130,7 +133,8 @@ impl State {
         }
         let apps: BTreeSet<AppId> = if full {
             let active = self.active.iter().flat_map(|active| active.bundles.keys());
-            active.chain(left.keys()).cloned().collect()
+            let removed = self.active.iter().flat_map(|active| &active.plan.removed);
+            active.chain(left.keys()).cloned().chain(removed.map(|removed| removed.id())).collect()
         } else {
             dirty
         };
@@ -156,7 +160,7 @@ impl State {
         let active = self.active.as_ref()?;
         let bundle = active.bundles.get(app);
         if bundle.is_none() && left.is_empty() {
-            return None;
+            return self.unknown_report(active, app);
         }
         let mut tally = Tally::default();
         let entries =
@@ -168,6 +172,16 @@ impl State {
         }
         let ready = tally.ready;
         left.iter().for_each(|key| tally.add(key, self.unwanted_verdict(key)));
+        if active.is_unaccounted(app) {
+            let found = |key: &&ObjectKey| self.ledger.entries.get(*key).is_some_and(|entry| entry.found);
+            let room = REPORT_EXCEPTIONS.saturating_sub(tally.exceptions.len());
+            tally.exceptions.extend(left.iter().filter(found).take(room).map(left_over));
+        }
+        for object in &mut tally.exceptions {
+            let entry = self.ledger.entries.get(&object.key);
+            object.listed =
+                entry.and_then(|entry| self.watches.lists.of(&entry.service_account, &object.key));
+        }
         let hold = self.outbox.holds.iter().find(|hold| hold.id == *app);
         let (state, reason, message) = tally.state(bundle, active, app, hold);
         Some(AppReport {
@@ -286,6 +300,7 @@ impl Tally {
                 message: message.clone(),
                 managers,
                 fields,
+                listed: None,
             });
         }
         let rank = apply_rank(key);

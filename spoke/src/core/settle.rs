@@ -3,6 +3,7 @@
 //! the dispatch of what completes.
 
 use jiff::{SignedDuration, Timestamp};
+use rimward_proto::ObjectKey;
 use rimward_proto::session::AckKind;
 
 use super::effect::{Effect, Work};
@@ -42,7 +43,7 @@ impl State {
         }
         if std::mem::take(&mut self.watches.shrunk) {
             self.watches.stale = true;
-            self.advance_watches();
+            self.advance_watches(now);
         }
         self.finish_plan(now);
         false
@@ -55,13 +56,17 @@ impl State {
 
     /// True when no object request is queued or in flight, and the ledger is far enough ahead for the plan.
     fn is_quiet(&self) -> bool {
-        (self.active.is_none() || self.is_ahead()) && self.queue.is_empty() && self.queue.flying() == 0
+        !self.is_behind() && self.queue.is_empty() && self.queue.flying() == 0
     }
 
-    /// The ledger is written ahead of a plan, and once more when it is quiet again.
+    /// True while something waits for the ledger to be durable.
+    fn is_behind(&self) -> bool {
+        self.active.is_some() && (!self.is_ahead() || !self.ahead_of.is_empty())
+    }
+
+    /// The ledger is written ahead of a plan and of whatever is made again, and once more when it is quiet again.
     pub(crate) fn advance_ledger(&mut self, now: Timestamp) {
-        let behind = self.active.is_some() && !self.is_ahead();
-        if (behind || self.is_quiet()) && self.ledger_writer.is_due(now) {
+        if (self.is_behind() || self.is_quiet()) && self.ledger_writer.is_due(now) {
             self.ledger_writer.start();
             let ledger = Box::new(self.ledger.clone());
             self.start_work(Flight::Ledger, Work::WriteLedger(ledger));
@@ -129,6 +134,7 @@ impl State {
                 if behind {
                     self.touch_all(now);
                 }
+                self.written_ahead(now);
             }
             (Flight::Content(digests), Outcome::Written(result)) => self.content_stored(&digests, &result),
             (Flight::Check(asked), Outcome::Missing(missing)) => self.content_checked(asked, missing),
@@ -141,12 +147,26 @@ impl State {
                 self.object_done(&key, outcome, now);
             }
             (Flight::Audit(key), outcome) => self.object_done(&key, outcome, now),
+            (Flight::List(place), Outcome::Listed(result)) => self.listed(&place, result, now),
             (Flight::Explain(key), Outcome::Explained(parts)) => self.explained(&key, parts, now),
+            (Flight::Namespaces, Outcome::Namespaces(result)) => self.namespaces_listed(result),
+            (Flight::Labelled(work), Outcome::Labelled(result)) => self.labelled(&work, result, now),
             // An edge that answers with another kind of outcome is broken; the flight is over either way.
             (flight, _) => {
                 let message = format!("{flight:?} was answered with something else");
                 self.outbox.event("Internal", message, None, None, now);
             }
+        }
+    }
+
+    /// What the durable ledger has without a UID may be made again.
+    fn written_ahead(&mut self, now: Timestamp) {
+        let durable = self.ledger_writer.durable;
+        let free = self.ahead_of.iter().filter(|(_, generation)| **generation <= durable);
+        let free: Vec<ObjectKey> = free.map(|(key, _)| key.clone()).collect();
+        for key in free {
+            self.ahead_of.remove(&key);
+            self.touch(&key, now);
         }
     }
 
@@ -183,8 +203,10 @@ impl State {
         };
         let times = [
             self.alarms.iter().find(waiting).map(|(at, _)| *at),
-            self.paused_until.filter(|_| !self.queue.is_empty() || self.audit.is_busy()),
+            self.paused_until
+                .filter(|_| !self.queue.is_empty() || self.audit.is_busy() || self.search.is_busy()),
             self.audit.wake(self.objects.len()),
+            self.watches.lists.wake().map(|at| at.max(self.paused_until.unwrap_or(at))),
             self.trust.fresh_until(now),
             self.floor_lazy.then(|| self.floor_written + super::trust::FLOOR_WRITE),
             self.trust_writer.wake(),
@@ -198,6 +220,7 @@ impl State {
             self.tenants.wake(),
             self.day_full_until,
             self.wave_over_at,
+            self.search.wake(),
             self.outbox.wake(self.connected),
             self.asking
                 .wake(now)

@@ -16,14 +16,15 @@ use super::discovery::Kinds;
 use super::effect::{Effect, Work};
 use super::event::{Baseline, Event, Settings, Started, StoredPlan};
 use super::flight::{Flight, Flights, Writer};
+use super::follow::Watches;
 use super::health::{Asking, Compiled};
 use super::lanes::Lanes;
 use super::ledger::Ledger;
 use super::managed::{ActiveBundle, Base, Managed};
 use super::outbox::Outbox;
+use super::search::Search;
 use super::tenants::Tenants;
 use super::trust::Trust;
-use super::watch::Watches;
 
 /// The plan in force.
 #[derive(Debug, Clone)]
@@ -61,6 +62,12 @@ pub struct State {
     pub(crate) plan_writer: Writer,
     pub(crate) ledger: Ledger,
     pub(crate) ledger_writer: Writer,
+    /// There is no ledger yet: the first plan makes one, however little it has, so that none at all says that it was lost.
+    pub(crate) unwritten: bool,
+    /// Of a spoke that began without a ledger and lost none: the accounts that it has seen to.
+    pub(crate) first_seen: Option<BTreeSet<String>>,
+    /// Objects that are not there any more, by the ledger generation that must be durable before each is made again.
+    pub(crate) ahead_of: BTreeMap<ObjectKey, u64>,
     pub(crate) baselines: Writer,
     pub(crate) baselines_at: Timestamp,
     pub(crate) objects: BTreeMap<ObjectKey, Managed>,
@@ -70,6 +77,9 @@ pub struct State {
     pub(crate) tenants: Tenants,
     pub(crate) kinds: Kinds,
     pub(crate) watches: Watches,
+    pub(crate) search: Search,
+    /// The plan that the hub said last in this run.
+    pub(crate) meant: Option<Digest>,
     pub(crate) compiled: Compiled,
     pub(crate) asking: Asking,
     pub(crate) audit: Audit,
@@ -104,6 +114,10 @@ impl State {
     pub fn start(started: Started, now: Timestamp) -> Result<(Self, Vec<Effect>), RootError> {
         let Started { boot_id, cluster, cluster_uid, trust_domain, settings, .. } = started;
         let trust = Trust::load(cluster, cluster_uid, trust_domain, started.trust)?;
+        // Whoever has accepted a head may have applied a plan, and then had a ledger.
+        let unwritten = started.ledger.is_none();
+        let lost = unwritten && (trust.floor.is_some() || started.plan.is_some());
+        let watches = Watches::new(started.following, boot_id.clone());
         let mut state = Self {
             audit: Audit::new(boot_id.clone(), now),
             outbox: Outbox::new(boot_id),
@@ -121,6 +135,9 @@ impl State {
             plan_writer: Writer::default(),
             ledger: started.ledger.unwrap_or_default(),
             ledger_writer: Writer::default(),
+            unwritten,
+            first_seen: (unwritten && !lost).then(BTreeSet::new),
+            ahead_of: BTreeMap::new(),
             baselines: Writer::default(),
             baselines_at: now,
             objects: BTreeMap::new(),
@@ -129,7 +146,9 @@ impl State {
             needs: Needs::default(),
             tenants: Tenants::default(),
             kinds: Kinds::new(started.discovery),
-            watches: Watches::default(),
+            search: Search::default(),
+            meant: None,
+            watches,
             compiled: Compiled::default(),
             asking: Asking::default(),
             flights: Flights::default(),
@@ -140,6 +159,9 @@ impl State {
             wake: None,
             out: Vec::new(),
         };
+        if lost {
+            state.ledger_is_lost(now);
+        }
         state.remember(started.baselines);
         if let Some(plan) = started.plan {
             state.resume(plan);
@@ -213,6 +235,7 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
         Event::ReportAck { boot_id, counter } => state.outbox.acknowledged(&boot_id, counter),
         Event::Reconcile => {
             state.look_again(now);
+            state.watches.reach_again();
             state.audit_all();
         }
         Event::Config(settings) => {
@@ -223,8 +246,8 @@ fn handle(state: &mut State, event: Event, now: Timestamp) {
         }
         Event::WatchSynced { watch, objects } => state.watch_synced(&watch, objects, now),
         Event::WatchUpsert { watch, object } => state.watch_told(&watch, *object, now),
-        Event::WatchDeleted { key, uid, .. } => state.watch_deleted(&key, &uid, now),
-        Event::WatchFailed { watch, message } => state.watch_failed(&watch, &message, now),
+        Event::WatchDeleted { watch, key, uid } => state.watch_deleted(&watch, &key, &uid, now),
+        Event::WatchFailed { watch, why } => state.watch_failed(&watch, &why, now),
         Event::Done(id, outcome) => {
             if let Some(flight) = state.flights.finish(id) {
                 state.done(flight, outcome, now);
@@ -242,7 +265,8 @@ fn advance(state: &mut State, now: Timestamp) {
     state.advance_pending(now);
     state.advance_discovery(now);
     state.advance_tenants(now);
-    state.advance_watches();
+    state.advance_watches(now);
+    state.advance_search(now);
     state.advance_needs(now);
     state.advance_objects();
     for _ in 0..SETTLE_ROUNDS {
@@ -252,6 +276,7 @@ fn advance(state: &mut State, now: Timestamp) {
         state.advance_objects();
     }
     state.advance_audit(now);
+    state.advance_lists(now);
     state.advance_ledger(now);
     state.advance_explain(now);
     state.advance_report(now);

@@ -108,6 +108,18 @@ impl Tenants {
         grounds.peek().is_none() || grounds.any(|(_, ground)| ground.ready.is_some())
     }
 
+    /// True while more is made of the ground of an account that nothing is known against: it asks nothing new until then.
+    pub fn is_being_made(&self, service_account: &str) -> bool {
+        let mut grounds = self.0.iter().filter(|((_, account), _)| account == service_account);
+        grounds.any(|(_, ground)| ground.ready.is_none() && ground.problem.is_none())
+    }
+
+    /// True of an account that somebody else gives its rights: it may have more than RoleBindings.
+    pub fn manages_itself(&self, service_account: &str) -> bool {
+        let mut grounds = self.0.iter().filter(|((_, account), _)| account == service_account).peekable();
+        grounds.peek().is_some() && grounds.all(|(_, ground)| ground.setup.role.is_none())
+    }
+
     pub fn wake(&self) -> Option<Timestamp> {
         self.0.values().filter(|ground| ground.wanted).filter_map(|ground| ground.retry.wake()).min()
     }
@@ -205,6 +217,9 @@ impl State {
         result: Result<TenantReady, ApiError>,
         now: Timestamp,
     ) {
+        let mut result = result;
+        let was_there = result.as_mut().is_ok_and(|ready| std::mem::take(&mut ready.was_there));
+        self.account_seen(&id.1, was_there, now);
         let Some(ground) = self.tenants.0.get_mut(id) else { return };
         if ground.wanted && ground.ready.is_none() && result.is_ok() {
             // The setup changed meanwhile: what was made is not all that is needed.

@@ -1,135 +1,28 @@
 //! What watches say, and what it means: news is a reason to look, never proof
 //! (apply rules 7 and 8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rimward_proto::ObjectKey;
 use rimward_proto::plan::DriftMode;
 
-use super::effect::{Effect, WatchSpec};
+use super::effect::WatchSpec;
 use super::managed::{Must, News, Prune, Task};
 use super::observed::Observed;
 use super::state::State;
 
-/// Watches at once (apply rule 9): each is a connection's worth of the API server's memory. Beyond it, objects are
-/// reported as Unknown rather than left unwatched in silence.
-pub const MAX_WATCHES: usize = 512;
-
-/// All watches.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Watches {
-    running: BTreeSet<WatchSpec>,
-    failed: BTreeMap<WatchSpec, String>,
-    /// The set may have to change.
-    pub stale: bool,
-    /// Entries left the ledger: the set may shrink, when there is time.
-    pub shrunk: bool,
-}
-
-impl Watches {
-    /// True if what covers this object cannot be listed.
-    pub fn has_failed(&self, service_account: &str, key: &ObjectKey) -> bool {
-        let covers = |spec: &WatchSpec| spec.covers(key) && spec.service_account == service_account;
-        !self.failed.is_empty() && self.failed.keys().any(covers)
-    }
-}
-
 impl State {
-    /// Asks for the watches that the ledger needs, if they changed.
-    pub(crate) fn advance_watches(&mut self) {
-        if !std::mem::take(&mut self.watches.stale) {
-            return;
-        }
-        let (mut specs, mut unserved) = (BTreeSet::new(), BTreeSet::new());
-        for entry in self.ledger.entries.values() {
-            let kind = self.kinds.kind(&entry.key);
-            let served = kind.is_some_and(|kind| {
-                kind.versions.contains(&entry.version) && kind.namespaced != entry.key.namespace.is_empty()
-            });
-            if self.tenants.is_usable(&entry.service_account) {
-                let judge = self.objects.get(&entry.key).map(|managed| managed.judge.clone());
-                let specs = if served { &mut specs } else { &mut unserved };
-                specs.insert(WatchSpec {
-                    service_account: entry.service_account.clone(),
-                    group: entry.key.group.clone(),
-                    version: entry.version.clone(),
-                    kind: entry.key.kind.clone(),
-                    namespace: entry.key.namespace.clone(),
-                    judge: judge.unwrap_or_default(),
-                });
-            }
-        }
-        let beyond: Vec<WatchSpec> = specs.iter().skip(MAX_WATCHES).cloned().collect();
-        for spec in beyond {
-            specs.remove(&spec);
-            self.watches.failed.insert(spec, format!("more than {MAX_WATCHES} watches"));
-        }
-        let gone = self.not_served(unserved, &specs);
-        let over = |why: &String| why.starts_with("more than");
-        let watches = &mut self.watches;
-        // A watch that is made anew, to judge by other conditions, knows no more than the one before until it lists.
-        for (failed, why) in watches.failed.clone().into_iter().filter(|(_, why)| !over(why)) {
-            let anew = specs.iter().find(|spec| spec.is_same_place(&failed) && **spec != failed);
-            if let Some(anew) = anew.filter(|_| !specs.contains(&failed)) {
-                watches.failed.insert(anew.clone(), why);
-            }
-        }
-        watches.failed.retain(|spec, why| gone.contains(spec) || specs.contains(spec) != over(why));
-        if watches.running != specs {
-            watches.running.clone_from(&specs);
-            self.out.push(Effect::SetWatches(specs));
-        }
-    }
-
-    /// What an API server has stopped to serve cannot be followed, and fails like a watch that cannot be listed: until it
-    /// is served and listed again.
-    fn not_served(
-        &mut self,
-        unserved: BTreeSet<WatchSpec>,
-        served: &BTreeSet<WatchSpec>,
-    ) -> BTreeSet<WatchSpec> {
-        let is_followed = |spec: &WatchSpec| served.iter().any(|other| other.is_same_place(spec));
-        let gone = unserved.into_iter().filter(|spec| self.kinds.is_known() && !is_followed(spec));
-        let gone: BTreeSet<WatchSpec> = gone.collect();
-        for spec in &gone {
-            self.fail_watch(spec, "its kind is not served now");
-        }
-        gone
-    }
-
-    fn fail_watch(&mut self, watch: &WatchSpec, message: &str) {
-        if self.watches.failed.insert(watch.clone(), message.to_owned()).is_some() {
-            return;
-        }
-        for key in self.covered(watch) {
-            self.mark(&key);
-            if let Some(managed) = self.objects.get_mut(&key) {
-                managed.seen = false;
-            }
-        }
-    }
-
-    /// Keys of the ledger that would show in this watch.
-    fn covered(&self, watch: &WatchSpec) -> Vec<ObjectKey> {
-        let from = ObjectKey {
-            group: watch.group.clone(),
-            kind: watch.kind.clone(),
-            namespace: watch.namespace.clone(),
-            name: String::new(),
-        };
-        let range = self.ledger.entries.range(from..).take_while(|(key, _)| watch.covers(key));
-        let theirs = range.filter(|(_, entry)| entry.service_account == watch.service_account);
-        theirs.map(|(key, _)| key.clone()).collect()
-    }
-
     pub(crate) fn watch_synced(&mut self, watch: &WatchSpec, objects: Vec<Observed>, now: Timestamp) {
-        if !self.watches.running.contains(watch) {
+        if !self.watches.is_followed(watch) {
             return;
         }
-        let recovered = self.watches.failed.remove(watch).is_some();
+        let recovered = self.watches.recovered(watch);
         let mut absent: BTreeSet<ObjectKey> = self.covered(watch).into_iter().collect();
         for observed in objects {
+            if !self.is_theirs(watch, &observed.key) {
+                continue;
+            }
             absent.remove(&observed.key);
             // A list is the present, also where resourceVersions went back with a restored etcd.
             self.news(observed, now);
@@ -145,22 +38,21 @@ impl State {
                 self.kick(&key, now);
             }
         }
-        self.settle = true;
+        // A list that comes every minute settles nothing unless something of it is new.
+        self.settle |= recovered || self.watches.is_running(watch);
     }
 
-    pub(crate) fn watch_failed(&mut self, watch: &WatchSpec, message: &str, now: Timestamp) {
-        // Right after a setup the server may not know its own binding yet; a lasting failure is told again.
-        let lag = self.tenants.is_settling(&watch.service_account, now);
-        if lag || !self.watches.running.contains(watch) {
-            return;
-        }
-        self.fail_watch(watch, message);
+    /// True of objects that the watch's own account made: others', with the same label and in the same place, it judges
+    /// by conditions that are not theirs.
+    fn is_theirs(&self, watch: &WatchSpec, key: &ObjectKey) -> bool {
+        let entry = self.ledger.entries.get(key);
+        entry.is_some_and(|entry| entry.service_account == watch.service_account)
     }
 
     /// A watch shows an object. One that was replaced by another is not listened to any more: it judges by conditions
     /// that are gone.
     pub(crate) fn watch_told(&mut self, watch: &WatchSpec, observed: Observed, now: Timestamp) {
-        if self.watches.running.contains(watch) {
+        if self.watches.is_running(watch) && self.is_theirs(watch, &observed.key) {
             self.watch_upsert(observed, now);
         }
     }
@@ -181,7 +73,10 @@ impl State {
         self.seen(observed, now);
     }
 
-    pub(crate) fn watch_deleted(&mut self, key: &ObjectKey, uid: &str, now: Timestamp) {
+    pub(crate) fn watch_deleted(&mut self, watch: &WatchSpec, key: &ObjectKey, uid: &str, now: Timestamp) {
+        if !self.is_theirs(watch, key) {
+            return;
+        }
         let known = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_deref());
         if known.is_some_and(|known| known != uid) {
             return;
@@ -191,7 +86,9 @@ impl State {
 
     /// An object that a watch should show is not there, or lost our label.
     fn missed(&mut self, key: &ObjectKey, now: Timestamp) {
-        let uid = self.ledger.entries.get(key).and_then(|entry| entry.uid.as_ref()).is_some();
+        let entry = self.ledger.entries.get(key);
+        let found = entry.is_some_and(|entry| entry.found);
+        let uid = entry.is_some_and(|entry| entry.uid.is_some());
         let Some(managed) = self.objects.get_mut(key) else { return };
         if matches!(managed.task, Task::Flying(_)) {
             managed.news = Some(Box::new(News { observed: None, at: now }));
@@ -205,6 +102,8 @@ impl State {
                 }
             }
             Prune::Found(_) | Prune::Controlled => managed.prune = Prune::Probe,
+            // Nothing prunes it: it leaves the ledger when somebody else has removed it.
+            Prune::Keep if found => managed.prune = Prune::Probe,
             Prune::Keep => {
                 // Whoever wants it next has to look for it.
                 managed.noticed.get_or_insert(now);

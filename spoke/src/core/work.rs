@@ -178,7 +178,7 @@ impl State {
                     "its watch fails; nothing is created blindly",
                 ));
             }
-            if !self.is_ahead() {
+            if !self.is_ahead() || self.ahead_of.contains_key(key) {
                 return Next::Blocked;
             }
             // What others decide is sent as it is now, so that has to be known first.

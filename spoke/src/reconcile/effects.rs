@@ -22,10 +22,16 @@ use crate::cluster::discovery::{Plurals, discover};
 use crate::cluster::ensure;
 use crate::cluster::errors::{CallError, chain};
 use crate::cluster::explain::explain;
+use crate::cluster::list::{self, Place};
 use crate::cluster::paths::Resource;
-use crate::core::effect::{ApplyMode, ApplyWork, Body, DeleteWork, ExplainWork, FoldWork, GetWork, Target};
+use crate::cluster::search;
+use crate::cluster::watch::unlisted;
+use crate::core::effect::{
+    ApplyMode, ApplyWork, Body, DeleteWork, ExplainWork, FoldWork, GetWork, ListWork, Target, WatchSpec,
+};
 use crate::core::errors::Verb;
-use crate::core::event::{Live, StoredTrust};
+use crate::core::event::{Live, StoredTrust, Unlisted};
+use crate::core::lost::Labelled;
 use crate::core::{ApiError, EffectId, ErrorKind, Event, Observed, Outcome, Work, apply_body, decorate};
 use crate::metrics::Metrics;
 use crate::session::fetch::Fetcher;
@@ -127,6 +133,11 @@ impl Executor {
             Work::Fold(work) => Outcome::Applied(self.count("fold", self.fold(*work).await)),
             Work::Delete(work) => Outcome::Deleted(self.count("delete", self.delete(*work).await)),
             Work::Explain(work) => Outcome::Explained(self.explain(*work).await),
+            Work::ListNamespaces => {
+                Outcome::Namespaces(self.count("list", search::namespaces(&self.connection).await))
+            }
+            Work::ListLabelled(work) => Outcome::Labelled(self.count("list", self.labelled(&work).await)),
+            Work::List(place) => Outcome::Listed(self.list(&place).await),
         }
     }
 
@@ -232,21 +243,37 @@ impl Executor {
         said
     }
 
+    async fn labelled(&self, work: &ListWork) -> Result<Vec<Labelled>, ApiError> {
+        let resource = self.plurals.load().resource(&work.group, &work.version, &work.kind);
+        let resource = resource.ok_or_else(not_served)?;
+        self.limiter.wait().await;
+        search::labelled(&self.connection, &resource, work).await
+    }
+
+    async fn list(&self, spec: &WatchSpec) -> Result<Vec<Observed>, Unlisted> {
+        let place = Place::new(spec, &self.plurals.load()).map_err(|error| unlisted(&error, None))?;
+        self.limiter.wait().await;
+        let listed = list::list(&self.connection, &place).await;
+        self.metrics.request("list", if listed.is_ok() { "ok" } else { "unknown" });
+        listed.map(|(objects, _)| objects).map_err(|error| unlisted(&error, Some(&place)))
+    }
+
     fn place(&self, target: &Target) -> Result<(Identity, Resource), ApiError> {
         let who = Identity::account(&target.service_account)
             .ok_or_else(|| ApiError::new(ErrorKind::Forbidden, "the ServiceAccount is not namespace/name"))?;
         let ObjectKey { group, kind, .. } = &target.key;
         let resource = self.plurals.load().resource(group, &target.version, kind);
-        let resource = resource.ok_or_else(|| {
-            ApiError::new(ErrorKind::UnknownKind, "the API server does not serve this kind")
-        })?;
-        Ok((who, resource))
+        Ok((who, resource.ok_or_else(not_served)?))
     }
 
     fn count<T>(&self, verb: &'static str, result: Result<T, ApiError>) -> Result<T, ApiError> {
         self.metrics.request(verb, result.as_ref().map_or_else(|error| error.kind.as_str(), |_| "ok"));
         result
     }
+}
+
+fn not_served() -> ApiError {
+    ApiError::new(ErrorKind::UnknownKind, "the API server does not serve this kind")
 }
 
 fn at<'a>(resource: &'a Resource, key: &'a ObjectKey) -> At<'a> {
@@ -289,5 +316,8 @@ fn name(work: &Work) -> &'static str {
         Work::Fold(_) => "fold",
         Work::Delete(_) => "delete",
         Work::Explain(_) => "explain",
+        Work::ListNamespaces => "list-namespaces",
+        Work::ListLabelled(_) => "list-labelled",
+        Work::List(_) => "list",
     }
 }

@@ -212,6 +212,7 @@ mod tests {
             let entry = LedgerEntry {
                 finished: None,
                 keep: false,
+                found: false,
                 counted: None,
                 key: key.clone(),
                 version: "v1".into(),

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rimward_proto::Digest;
+use rimward_proto::report::ListsReport;
+use rimward_proto::{ClusterName, Digest};
 use serde::Serialize;
 
 use super::Core;
 use crate::core::status::cluster::ClusterView;
 use crate::core::status::drift::Standing;
+use crate::core::world::ClusterStatus;
 
 /// One cluster.
 #[derive(Debug, Serialize)]
@@ -25,6 +27,8 @@ pub struct ClusterItem {
     plan: PlanItem,
     apps: Apps,
     drift: Option<u64>,
+    /// What its spoke looks at by list, and how often; null if it watches everything.
+    lists: Option<ListsReport>,
     pause: Option<()>,
 }
 
@@ -64,7 +68,23 @@ impl ClusterItem {
             },
             apps: Apps { total: count.total, ready: count.ready },
             drift: drift.on(view),
+            lists: known.lists.clone(),
             pause: None,
         }
+    }
+}
+
+/// How late drift may show on a cluster where not everything is watched.
+#[derive(Debug, Serialize)]
+pub struct ListsItem {
+    cluster: String,
+    #[serde(flatten)]
+    lists: ListsReport,
+}
+
+impl ListsItem {
+    /// The item of one cluster; none if it watches everything.
+    pub fn of(cluster: &ClusterName, known: &ClusterStatus) -> Option<Self> {
+        Some(Self { cluster: cluster.to_string(), lists: known.lists.clone()? })
     }
 }

@@ -3,7 +3,7 @@
 //! not shown, even if a spoke sent them.
 
 use jiff::Timestamp;
-use rimward_proto::report::{AppReport, FieldDrift, ObjectReport, TakenReport};
+use rimward_proto::report::{AppReport, FieldDrift, Listed, ObjectReport, TakenReport};
 use rimward_proto::{ClusterName, ObjectKey};
 use serde::Serialize;
 use serde_json::Value;
@@ -70,6 +70,8 @@ pub struct ObjectItem {
     managers: Vec<String>,
     /// Of an object that is not ours: what a takeover would change.
     fields: Vec<Field>,
+    /// How often it is looked at, and when last, if by list; null if it is watched.
+    listed: Option<Listed>,
 }
 
 impl ObjectItem {
@@ -84,6 +86,7 @@ impl ObjectItem {
             as_of,
             managers: object.managers.clone(),
             fields: Field::all(&object.key, &object.fields),
+            listed: object.listed,
         }
     }
 

@@ -2,13 +2,15 @@
 
 use rimward_proto::{AppId, AppName};
 
+use super::changes::changes;
 use super::check::{Check, Shape};
 use super::options::{former_names, options};
+use super::patch::PatchFiles;
 use super::selector::{name_at, selector};
 use super::{DOCUMENT, NAMED, path_below};
 use crate::core::codes;
 use crate::core::guardrails::namespace_allowed;
-use crate::core::model::{App, SourceId, SourceSpec, Tenant};
+use crate::core::model::{App, SourceId, SourceSpec, SourceTree, Tenant};
 use crate::core::note::{Note, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::Node;
@@ -25,8 +27,12 @@ const SPEC: Shape = Shape {
         "health",
         "deletion",
         "formerly",
+        "variables",
+        "images",
+        "patches",
+        "overrides",
     ],
-    later: &["helm", "values", "valuesFiles", "patches", "images", "overrides", "variables"],
+    later: &["helm", "values", "valuesFiles"],
 };
 
 /// What an App file is read against.
@@ -35,6 +41,7 @@ pub(super) struct Context<'a> {
     pub spec: &'a SourceSpec,
     pub tenant: &'a Tenant,
     pub clusters: &'a ClusterIndex,
+    pub tree: &'a SourceTree,
 }
 
 /// What a document says, right or wrong.
@@ -83,6 +90,10 @@ fn whole(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> Option<Ap
     }
     let options = options(check, spec, context.tenant, name.as_ref());
     let root = check.file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+    let (changes, selectors) = changes(check, spec, &mut PatchFiles::new(context.tree, &root));
+    for (node, clusters) in &selectors {
+        names_within_bounds(check, node, clusters, context);
+    }
     let path = match check.optional_text(spec, "path") {
         Some((path, at)) => path_below(&root, path).or_else(|| {
             check.error(codes::VALUE, at, "`path` leads out of the App's folder").help =
@@ -100,6 +111,7 @@ fn whole(check: &mut Check<'_>, node: &Node, context: &Context<'_>) -> Option<Ap
         namespace,
         clusters,
         clusters_at,
+        changes,
         options,
         at: check.at(node.at),
     })

@@ -45,7 +45,7 @@ pub fn load_apps(
     tree: &SourceTree,
 ) -> AppsLoad {
     let clusters = ClusterIndex::new(&policy.clusters);
-    load_with_index(&Context { source: id, spec, tenant, clusters: &clusters }, tree)
+    load_with_index(&Context { source: id, spec, tenant, clusters: &clusters, tree })
 }
 
 /// [`load_apps`] for a caller that has the index already.
@@ -56,10 +56,11 @@ pub(in crate::core) fn load_apps_indexed(
     clusters: &ClusterIndex,
     tree: &SourceTree,
 ) -> AppsLoad {
-    load_with_index(&Context { source, spec, tenant, clusters }, tree)
+    load_with_index(&Context { source, spec, tenant, clusters, tree })
 }
 
-fn load_with_index(context: &Context<'_>, tree: &SourceTree) -> AppsLoad {
+fn load_with_index(context: &Context<'_>) -> AppsLoad {
+    let tree = context.tree;
     let (mut load, mut notes) = (AppsLoad::default(), Notes::new(PER_SOURCE));
     for (path, bytes) in &tree.files {
         let name = path.rsplit('/').next().unwrap_or(path);

@@ -151,6 +151,30 @@ impl<'f> Check<'f> {
         }
         parsed
     }
+
+    /// A size such as `512Ki`, `4Mi`, `1Gi`, in bytes.
+    pub fn bytes(&mut self, node: &Node, key: &str) -> Option<u64> {
+        let (text, at) = self.optional_text(node, key)?;
+        let parsed = size(text);
+        if parsed.is_none() {
+            self.error(codes::VALUE, at, format!("`{key}` is not a size: {text:?}")).help =
+                "write it like 512Ki, 4Mi or 1Gi".to_owned();
+        }
+        parsed
+    }
+}
+
+/// A size such as `512Ki`, `4Mi`, `1Gi`, in bytes.
+fn size(text: &str) -> Option<u64> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(2)?)?;
+    let unit = match unit {
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    number.checked_mul(unit)
 }
 
 fn duration(text: &str) -> Option<u64> {
@@ -169,6 +193,17 @@ fn duration(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(
+            (size("512Ki"), size("4Mi"), size("1Gi")),
+            (Some(512 << 10), Some(4 << 20), Some(1 << 30))
+        );
+        for bad in ["", "Ki", "4", "4M", "4MB", "-4Mi", "1.5Gi", "+4Mi", "4 Mi", "9999999999999Gi", "4ä"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -3,6 +3,7 @@
 use rimward_proto::ClusterName;
 use rimward_proto::plan::{Drift, DriftMode, Health, Takeover};
 
+use super::changes::values;
 use super::check::{Check, Shape};
 use super::kinds::kinds;
 use super::{DOCUMENT, NAMED, options};
@@ -11,7 +12,7 @@ use crate::core::model::{Cluster, Defaults, DeletionPolicy, Fleet};
 use crate::core::yaml::Node;
 
 const NAMED_AND_LABELLED: Shape = Shape { known: &["name", "labels"], later: &[] };
-const CLUSTER_SPEC: Shape = Shape { known: &[], later: &["variables"] };
+const CLUSTER_SPEC: Shape = Shape { known: &["variables"], later: &[] };
 const FLEET_SPEC: Shape = Shape { known: &["defaults", "deletion"], later: &[] };
 const DEFAULTS: Shape = Shape { known: &["drift", "takeover", "rollout", "health"], later: &[] };
 const DELETION: Shape = Shape { known: &["maxPerPlan", "protect"], later: &["maxPerHour"] };
@@ -48,10 +49,10 @@ pub(super) fn cluster(check: &mut Check<'_>, node: &Node) -> Option<Cluster> {
     let text = check.text(name, "`name`")?;
     let id = check.id(name.at, ClusterName::new(text));
     let labels = metadata.get("labels").map(|labels| super::labels(check, labels)).unwrap_or_default();
-    if let Some(spec) = node.get("spec") {
-        check.mapping(spec, "a Cluster's spec", &CLUSTER_SPEC);
-    }
-    Some(Cluster { name: id?, labels, at: check.at(node.at) })
+    let spec = node.get("spec").and_then(|spec| check.mapping(spec, "a Cluster's spec", &CLUSTER_SPEC));
+    let written = spec.and_then(|spec| spec.get("variables"));
+    let variables = written.map(|node| values(check, node)).unwrap_or_default();
+    Some(Cluster { name: id?, labels, variables, at: check.at(node.at) })
 }
 
 /// Reads the `Fleet` document.

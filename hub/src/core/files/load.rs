@@ -12,9 +12,9 @@ use std::sync::Arc;
 use rimward_proto::nearest::closest;
 
 use super::check::Check;
-use super::{API_VERSION, cases, fleet, header, tenant, unknown_cluster};
+use super::{API_VERSION, cases, fleet, guardrail, header, tenant, unknown_cluster};
 use crate::core::codes;
-use crate::core::model::{Cluster, Fleet, LeftOut, Policy, Selector, SourceTree, Tenant};
+use crate::core::model::{Cluster, Fleet, Guardrail, LeftOut, Policy, Selector, SourceTree, Tenant};
 use crate::core::note::{Note, Position};
 use crate::core::select::ClusterIndex;
 use crate::core::yaml::{self, Node};
@@ -39,6 +39,7 @@ enum Doc {
     Fleet(Fleet),
     Cluster(Cluster),
     Tenant(Box<Tenant>),
+    Guardrail(Box<Guardrail>),
 }
 
 /// Kind and name: what must be unique in the fleet. There is one Fleet, whatever its name.
@@ -50,6 +51,7 @@ impl Doc {
             Doc::Fleet(_) => ("Fleet", String::new()),
             Doc::Cluster(cluster) => ("Cluster", cluster.name.to_string()),
             Doc::Tenant(tenant) => ("Tenant", tenant.name.to_string()),
+            Doc::Guardrail(guardrail) => ("Guardrail", guardrail.name.clone()),
         }
     }
 }
@@ -241,6 +243,7 @@ fn document(check: &mut Check<'_>, node: &Node) -> Option<Doc> {
         "Fleet" => fleet::fleet(check, node).map(Doc::Fleet),
         "Cluster" => fleet::cluster(check, node).map(Doc::Cluster),
         "Tenant" => tenant::tenant(check, node).map(|tenant| Doc::Tenant(Box::new(tenant))),
+        "Guardrail" => guardrail::guardrail(check, node).map(|found| Doc::Guardrail(Box::new(found))),
         "App" => {
             check.error(codes::KIND, node.at, "an App has no place in the fleet repo").help =
                 "put it into a source of its tenant".to_owned();
@@ -335,12 +338,14 @@ fn assemble(commit: &str, docs: impl Iterator<Item = Doc>) -> Policy {
         fleet: fleet::default_fleet(),
         clusters: BTreeMap::new(),
         tenants: BTreeMap::new(),
+        guardrails: BTreeMap::new(),
     };
     for doc in docs {
         match doc {
             Doc::Fleet(fleet) => policy.fleet = fleet,
             Doc::Cluster(cluster) => drop(policy.clusters.insert(cluster.name.clone(), cluster)),
             Doc::Tenant(tenant) => drop(policy.tenants.insert(tenant.name.clone(), *tenant)),
+            Doc::Guardrail(found) => drop(policy.guardrails.insert(found.name.clone(), *found)),
         }
     }
     policy
@@ -349,6 +354,12 @@ fn assemble(commit: &str, docs: impl Iterator<Item = Doc>) -> Policy {
 /// Names in selectors of the fleet repo. They are said, and change nothing: bounds intersect anyway.
 fn check_names(policy: &Policy, notes: &mut Vec<Note>) {
     let index = ClusterIndex::new(&policy.clusters);
+    for guardrail in policy.guardrails.values() {
+        notes.extend(guardrail::unknown_tenants(guardrail, policy));
+        for name in unknown(&guardrail.clusters, &index) {
+            notes.push(unknown_cluster(guardrail.clusters_at.clone(), name, &index));
+        }
+    }
     for tenant in policy.tenants.values() {
         let bound = index.select(&tenant.clusters);
         for name in unknown(&tenant.clusters, &index) {

@@ -5,12 +5,14 @@
 mod app;
 mod apps;
 mod cases;
+mod changes;
 mod check;
-mod expression;
 mod fleet;
+mod guardrail;
 mod kinds;
 mod load;
 mod options;
+mod patch;
 mod pointer;
 mod selector;
 mod source;

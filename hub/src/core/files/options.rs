@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use rimward_proto::expression::{self, Expression};
 use rimward_proto::nearest::closest;
 use rimward_proto::plan::{DriftMode, HealthCel, Ignore, Takeover};
 use rimward_proto::{AppId, AppName, TenantName};
 
 use super::check::{Check, Shape};
 use super::kinds::custom_kinds;
-use super::{expression, fleet, pointer};
+use super::{fleet, pointer};
 use crate::core::codes;
 use crate::core::model::{Ceiling, Options, Tenant};
 use crate::core::note::Position;
@@ -59,7 +60,7 @@ fn choice<T: Copy>(check: &mut Check<'_>, node: &Node, what: &str, words: &Words
 }
 
 /// Says so of a list that is there and names nothing.
-fn not_empty(check: &mut Check<'_>, list: &Node, what: &str) {
+pub(super) fn not_empty(check: &mut Check<'_>, list: &Node, what: &str) {
     if matches!(&list.value, Value::List(items) if items.is_empty()) {
         check.error(codes::VALUE, list.at, format!("{what} must name at least one")).help =
             "name one, or take it out".to_owned();
@@ -134,7 +135,7 @@ fn condition(check: &mut Check<'_>, node: &Node) -> Option<HealthCel> {
     check.required(node, "ready", "an entry of `cel`");
     let mut read = |key: &str| {
         let (text, at) = check.optional_text(node, key)?;
-        if let Some(why) = expression::refused(text) {
+        if let Err(why) = Expression::compile(text, &expression::HEALTH) {
             check.error(codes::CEL, at, format!("`{key}` {why}")).help =
                 "write it like object.status.phase == 'Running'".to_owned();
         }

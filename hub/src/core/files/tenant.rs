@@ -15,15 +15,17 @@ use super::source::source;
 use super::{DOCUMENT, NAMED};
 use crate::core::codes;
 use crate::core::guardrails::may_have_cluster_scoped;
-use crate::core::model::{Limits, SourceSpec, Tenant};
+use crate::core::model::{Limits, Quota, SourceSpec, Tenant};
 use crate::core::note::Position;
 use crate::core::yaml::{Mark, Node};
 
 const SPEC: Shape = Shape {
-    known: &["sources", "clusters", "namespaces", "role", "serviceAccount", "objects", "limits"],
-    later: &["quota"],
+    known: &["sources", "clusters", "namespaces", "role", "serviceAccount", "objects", "limits", "quota"],
+    later: &[],
 };
 const OBJECTS: Shape = Shape { known: &["allow", "deny"], later: &[] };
+// Plain YAML takes no time worth a limit; what runs a program to render is not built yet.
+const QUOTA: Shape = Shape { known: &["objects", "bytes"], later: &["renderTime"] };
 const LIMITS: Shape = Shape { known: &["drift", "takeover", "deletion"], later: &["rollouts"] };
 
 /// ClusterRole bound in a tenant's namespaces when it does not say.
@@ -55,6 +57,7 @@ pub(super) fn tenant(check: &mut Check<'_>, node: &Node) -> Option<Tenant> {
             "a role is bound in namespaces only; name an account, such as rimward-tenants/platform"
                 .to_owned();
     }
+    let quota = quota(check, spec);
     let (clusters_at, at) = (check.at(clusters?.at), check.at(node.at));
     Some(Tenant {
         name: name?,
@@ -67,6 +70,7 @@ pub(super) fn tenant(check: &mut Check<'_>, node: &Node) -> Option<Tenant> {
         allow,
         deny,
         limits: limits(check, spec, &at),
+        quota,
         at,
     })
 }
@@ -135,6 +139,12 @@ fn sources(check: &mut Check<'_>, spec: &Node) -> BTreeMap<String, SourceSpec> {
         sources.insert(name, spec);
     }
     sources
+}
+
+fn quota(check: &mut Check<'_>, spec: &Node) -> Option<Quota> {
+    let node = check.mapping(spec.get("quota")?, "quota", &QUOTA)?;
+    let (objects, bytes) = (check.count(node, "objects"), check.bytes(node, "bytes"));
+    Some(Quota { objects, bytes, at: check.at(node.at) })
 }
 
 fn limits(check: &mut Check<'_>, spec: &Node, tenant: &Position) -> Limits {

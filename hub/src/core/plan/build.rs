@@ -10,6 +10,7 @@ use rimward_proto::{AppId, ClusterName, Digest, limits};
 use super::PlanInputs;
 use super::before::{Before, like_in};
 use super::entry::{deletion, narrowed};
+use super::resolve::Form;
 use super::standing::{Standing, Wanted};
 use crate::core::codes;
 use crate::core::model::SourceId;
@@ -26,14 +27,17 @@ pub(super) struct Build<'a> {
     pub unaccounted: &'a BTreeMap<AppId, ClusterSet>,
 }
 
-/// A wanted App, and the first entry in force that says the same, whose commit it shares.
-type Candidate<'a> = (&'a Wanted, Option<&'a PlanBundle>);
+/// A wanted App, and by bundle the first entry in force that says the same, whose commit it shares.
+type Candidate<'a> = (&'a Wanted, BTreeMap<Digest, &'a PlanBundle>);
+
+/// An App that a cluster shall have: its number among the candidates, and that of its form; none if the cluster waits.
+type Part = (usize, Option<usize>);
 
 /// What tells the plans of two clusters apart.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Recipe {
     group: usize,
-    wanted: Vec<usize>,
+    wanted: Vec<Part>,
     cleared: Vec<AppId>,
     unaccounted: Vec<AppId>,
 }
@@ -66,17 +70,19 @@ impl Build<'_> {
         plans
     }
 
-    fn wanted_by_cluster(&self, wanted: &[Candidate<'_>]) -> Vec<Vec<usize>> {
+    fn wanted_by_cluster(&self, wanted: &[Candidate<'_>]) -> Vec<Vec<Part>> {
         let mut by_cluster = vec![Vec::new(); self.index.names().len()];
         for (number, (app, _)) in wanted.iter().enumerate() {
-            for position in app.clusters.iter() {
-                by_cluster[position].push(number);
+            for (form, Form { clusters, .. }) in app.resolved.forms.iter().enumerate() {
+                let ready = clusters.iter().filter(|position| !app.waiting.contains(*position));
+                ready.for_each(|position| by_cluster[position].push((number, Some(form))));
             }
+            app.waiting.iter().for_each(|position| by_cluster[position].push((number, None)));
         }
         by_cluster
     }
 
-    fn recipe(&self, position: usize, group: usize, wanted: Vec<usize>) -> Recipe {
+    fn recipe(&self, position: usize, group: usize, wanted: Vec<Part>) -> Recipe {
         let name = &self.index.names()[position];
         let removed = self.before.groups[group].plan.iter().flat_map(|plan| &plan.removed);
         let cleared = match self.inputs.cleared.get(name) {
@@ -120,10 +126,15 @@ impl Build<'_> {
     fn contents(&self, recipe: &Recipe, wanted: &[Candidate<'_>], before: Option<&Plan>) -> Plan {
         let mut bundles: BTreeMap<AppId, PlanBundle> = BTreeMap::new();
         let mut removed: BTreeMap<AppId, Removed> = BTreeMap::new();
-        for number in &recipe.wanted {
+        let mut waiting: BTreeSet<AppId> = BTreeSet::new();
+        for (number, form) in &recipe.wanted {
             let (wanted, first) = &wanted[*number];
-            let mut entry = wanted.entry.clone();
-            if let Some(first) = like_in(before, &entry).or(*first) {
+            let Some(form) = form else {
+                waiting.insert(wanted.entry.id());
+                continue;
+            };
+            let mut entry = wanted.entry_of(&wanted.resolved.forms[*form]);
+            if let Some(first) = like_in(before, &entry).or(first.get(&entry.digest).copied()) {
                 entry.commit.clone_from(&first.commit);
             }
             bundles.insert(entry.id(), entry);
@@ -131,6 +142,10 @@ impl Build<'_> {
         for entry in before.iter().flat_map(|plan| &plan.bundles) {
             let id = entry.id();
             if bundles.contains_key(&id) {
+                continue;
+            }
+            if waiting.contains(&id) {
+                bundles.insert(id, entry.clone());
                 continue;
             }
             match self.standings.get(&id) {

@@ -8,12 +8,14 @@ use rimward_proto::bundle::BundleIndex;
 use rimward_proto::plan::Plan;
 use rimward_proto::{AppId, ClusterName, Digest, ObjectKey, TenantName};
 
+use super::rails::Rails;
+use super::resolve::{Resolved, Resolving};
+use super::shapes::{Fresh, Shapes};
 use crate::core::files::{AppsLoad, load_apps_indexed};
-use crate::core::guardrails;
 use crate::core::model::{App, Cluster, Policy, SourceId, SourceSpec, SourceTree, Tenant};
-use crate::core::note::{Note, Notes, PER_APP};
+use crate::core::note::Note;
 use crate::core::scope::{CrdScopes, Scope};
-use crate::core::select::ClusterIndex;
+use crate::core::select::{ClusterIndex, ClusterSet};
 use crate::render::names::Names;
 use crate::render::part::{Part, app_roots};
 use crate::render::plain::{self, Parsed, Rendered};
@@ -26,6 +28,12 @@ pub struct RenderCache {
     sources: BTreeMap<SourceId, Source>,
     apps: BTreeMap<AppId, Remembered>,
     keys: BTreeMap<Digest, Arc<[ObjectKey]>>,
+    /// What guardrails said.
+    pub(super) rails: Rails,
+    /// The values of `keys`, so that equal ones are one.
+    names: BTreeSet<Arc<[ObjectKey]>>,
+    /// What was put together in this planning.
+    pub(super) fresh: Fresh,
     /// By address, which stands for the plan as long as the plan is kept here.
     plans: BTreeMap<usize, (Arc<Plan>, Digest)>,
 }
@@ -37,10 +45,14 @@ pub struct Counts {
     pub sources: u64,
     /// Manifest files parsed.
     pub files: u64,
-    /// Apps put together from their files.
+    /// Apps put together from their files, each variant counted.
     pub apps: u64,
-    /// Apps checked against their guardrails.
+    /// Guardrails asked about Apps.
+    pub rules: u64,
+    /// Apps checked against their tenant's scope, each variant counted.
     pub checks: u64,
+    /// Forms put together from variants.
+    pub forms: u64,
 }
 
 /// What of the policy App files are read against.
@@ -66,19 +78,34 @@ struct Remembered {
     tree: Arc<SourceTree>,
     parsed: Parsed,
     rendered: Option<(CrdScopes, Arc<Rendered>)>,
-    checked: Option<(Tenant, Arc<Vec<Note>>)>,
-    fresh: bool,
+    shapes: Shapes,
+    resolved: Option<Settled>,
+}
+
+/// What an App was resolved to, and from what besides its files.
+#[derive(Debug)]
+struct Settled {
+    index: Arc<ClusterIndex>,
+    clusters: ClusterSet,
+    tenant: Tenant,
+    resolved: Result<Arc<Resolved>, Note>,
 }
 
 impl RenderCache {
     /// What plannings have cost so far.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { rules: self.rails.asked, ..self.counts }
+    }
+
+    /// Every object that was rendered, with its App.
+    pub fn objects(&self) -> impl Iterator<Item = (&AppId, &crate::render::RenderedObject)> {
+        let rendered = self.apps.iter().filter_map(|(id, app)| Some((id, &app.rendered.as_ref()?.1)));
+        rendered.flat_map(|(id, rendered)| rendered.objects.values().map(move |object| (id, object.as_ref())))
     }
 
     /// Begins a planning: the index of the fleet's clusters.
     pub(super) fn begin(&mut self, policy: &Policy) -> Arc<ClusterIndex> {
-        self.apps.values_mut().for_each(|app| app.fresh = false);
+        self.fresh.clear();
         if let Some(before) = &self.policy
             && before.clusters == policy.clusters
             && before.tenants == policy.tenants
@@ -121,10 +148,12 @@ impl RenderCache {
     }
 
     /// What the files of a part of a source name; the source must have been read in this planning.
-    pub(super) fn names(&mut self, id: &SourceId, part: Part<'_>, namespace: Option<&str>) -> Arc<Names> {
+    pub(super) fn names(&mut self, id: &SourceId, part: Part<'_>, app: Option<&App>) -> Arc<Names> {
+        let namespace = app.and_then(|app| app.namespace.as_deref());
+        let patches = app.map(|app| app.changes.files.clone()).unwrap_or_default();
         let Some(Source { tree, roots, names, .. }) = self.sources.get_mut(id) else { return Arc::default() };
         let key = (part.root.to_owned(), part.path.to_owned(), namespace.map(str::to_owned));
-        let read = || Arc::new(Names::read(part, namespace, tree, roots));
+        let read = || Arc::new(Names::read(part, namespace, tree, roots, &patches));
         names.entry(key).or_insert_with(read).clone()
     }
 
@@ -143,15 +172,15 @@ impl RenderCache {
             before.map(|before| &before.parsed),
             &mut self.counts.files,
         );
-        let (mut rendered, mut checked) = (None, None);
+        let (mut rendered, mut shapes, mut resolved) = (None, Shapes::default(), None);
         if let Some(before) = self.apps.remove(&app.id)
             && *before.app == **app
             && before.parsed.same(&parsed)
         {
-            (rendered, checked) = (before.rendered, before.checked);
+            (rendered, shapes, resolved) = (before.rendered, before.shapes, before.resolved);
         }
         let (app, tree) = (app.clone(), tree.clone());
-        let remembered = Remembered { app: app.clone(), tree, parsed, rendered, checked, fresh: false };
+        let remembered = Remembered { app: app.clone(), tree, parsed, rendered, shapes, resolved };
         self.apps.insert(app.id.clone(), remembered);
     }
 
@@ -184,56 +213,68 @@ impl RenderCache {
         self.counts.apps += 1;
         let rendered = Arc::new(app.parsed.finish(&app.app, &needed));
         app.rendered = Some((needed, rendered.clone()));
-        app.checked = None;
-        app.fresh = true;
-        if let Some(bundle) = &rendered.bundle {
-            self.keys.insert(bundle.digest, rendered.objects.keys().cloned().collect());
-        }
+        (app.shapes, app.resolved) = (Shapes::default(), None);
         rendered
     }
 
-    /// What the guardrails say of an App that was rendered in this planning.
-    pub(super) fn check(&mut self, id: &AppId, tenant: &Tenant) -> Arc<Vec<Note>> {
-        let app = self.apps.get_mut(id).expect("an App is parsed before it is checked");
-        if let Some((before, notes)) = &app.checked
-            && before == tenant
+    /// The forms of an App that was rendered in this planning and is right so far; an error stops all of them.
+    pub(super) fn resolve(
+        &mut self,
+        id: &AppId,
+        clusters: &ClusterSet,
+        index: &Arc<ClusterIndex>,
+        policy: &Policy,
+        tenant: &Tenant,
+    ) -> Result<Arc<Resolved>, Note> {
+        let Remembered { app, rendered, shapes, resolved, .. } =
+            self.apps.get_mut(id).expect("an App is parsed before it is resolved");
+        // The index stands for all Cluster documents, with their labels and variables.
+        if let Some(settled) = resolved
+            && Arc::ptr_eq(&settled.index, index)
+            && (&settled.clusters, &settled.tenant) == (clusters, tenant)
         {
-            return notes.clone();
+            return settled.resolved.clone();
         }
-        self.counts.checks += 1;
-        let objects = app.rendered.iter().flat_map(|(_, rendered)| rendered.objects.values());
-        let mut notes = Notes::new(PER_APP);
-        notes.extend(objects.flat_map(|object| guardrails::check(tenant, object)));
-        let notes = Arc::new(notes.into_vec());
-        app.checked = Some((tenant.clone(), notes.clone()));
-        notes
+        let (_, rendered) = rendered.as_ref().expect("an App is rendered before it is resolved");
+        let resolving = Resolving { app, rendered, clusters, index, policy, tenant };
+        let found = resolving.resolve(shapes, &mut self.fresh, &mut self.counts).map(Arc::new);
+        *resolved = Some(Settled {
+            index: index.clone(),
+            clusters: clusters.clone(),
+            tenant: tenant.clone(),
+            resolved: found.clone(),
+        });
+        // All forms of an App have the same names.
+        let forms = found.as_ref().map(|resolved| resolved.forms.as_slice()).unwrap_or_default();
+        if let Some(keys) = forms.first().map(|form| form.variant.keys.clone()) {
+            let keys = self.intern(keys);
+            self.keys.extend(forms.iter().map(|form| (form.digest, keys.clone())));
+        }
+        found
     }
 
-    /// The bundle an App renders to, if it does.
-    pub(super) fn bundle(&self, id: &AppId) -> Option<Digest> {
-        Some(self.apps.get(id)?.rendered.as_ref()?.1.bundle.as_ref()?.digest)
+    fn intern(&mut self, keys: Arc<[ObjectKey]>) -> Arc<[ObjectKey]> {
+        if let Some(known) = self.names.get(&keys) {
+            return known.clone();
+        }
+        self.names.insert(keys.clone());
+        keys
+    }
+
+    /// What an App was resolved to in this planning, if it was.
+    pub(super) fn resolved(&self, id: &AppId) -> Option<&Arc<Resolved>> {
+        self.apps.get(id)?.resolved.as_ref()?.resolved.as_ref().ok()
     }
 
     /// Content that an App was rendered to: an index or an object.
     pub fn content(&self, digest: &Digest) -> Option<Arc<[u8]>> {
-        let rendered =
-            self.apps.values().filter_map(|app| app.rendered.as_ref().map(|(_, rendered)| rendered));
-        rendered.into_iter().find_map(|rendered| {
-            let index = rendered.bundle.as_ref().filter(|bundle| bundle.digest == *digest);
-            let object = || rendered.objects.values().find(|object| object.sha256 == *digest);
-            index.map(|bundle| bundle.index.clone()).or_else(|| Some(object()?.bytes.clone()))
-        })
+        self.apps.values().find_map(|app| app.shapes.content(digest))
     }
 
     /// The digest of a plan in force.
     pub(super) fn plan_digest(&mut self, plan: &Arc<Plan>) -> Digest {
         let address = Arc::as_ptr(plan).addr();
         self.plans.entry(address).or_insert_with(|| (plan.clone(), Digest::of(&plan.to_bytes()))).1
-    }
-
-    /// True if an App was put together in this planning, so that its content may not be stored yet.
-    pub(super) fn fresh(&self, id: &AppId) -> bool {
-        self.apps.get(id).is_some_and(|app| app.fresh)
     }
 
     /// What the objects of a bundle are called, if that is known.
@@ -245,6 +286,7 @@ impl RenderCache {
         if !self.keys.contains_key(bundle) {
             let index = indexes.get(bundle)?;
             let keys = index.entries().iter().map(|entry| entry.key.clone()).collect();
+            let keys = self.intern(keys);
             self.keys.insert(*bundle, keys);
         }
         self.keys.get(bundle).cloned()
@@ -255,11 +297,9 @@ impl RenderCache {
         // A plan that nobody else holds is not in force any more.
         self.plans.retain(|_, (plan, _)| Arc::strong_count(plan) > 1);
         self.apps.retain(|id, _| apps.contains(id));
-        let rendered: BTreeSet<Digest> = self
-            .apps
-            .values()
-            .filter_map(|app| Some(app.rendered.as_ref()?.1.bundle.as_ref()?.digest))
-            .collect();
+        let rendered: BTreeSet<Digest> = self.apps.values().flat_map(|app| app.shapes.bundles()).collect();
         self.keys.retain(|digest, _| bundles.contains(digest) || rendered.contains(digest));
+        self.names.retain(|keys| Arc::strong_count(keys) > 1);
+        self.fresh.clear();
     }
 }

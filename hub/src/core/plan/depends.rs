@@ -100,13 +100,18 @@ impl Depends<'_> {
     fn graph(&self, standings: &BTreeMap<AppId, Standing>) -> Graph {
         let mut graph = Graph::new();
         for (id, standing) in standings {
-            let on: BTreeSet<AppId> = match standing {
-                Standing::Wanted(wanted) => wanted.entry.depends_on.iter().cloned().collect(),
-                Standing::Kept(_) => {
-                    self.before.entries(id).flat_map(|(entry, _)| entry.depends_on.iter().cloned()).collect()
+            let before = || self.before.entries(id).flat_map(|(entry, _)| entry.depends_on.iter().cloned());
+            let mut on: BTreeSet<AppId> = BTreeSet::new();
+            match standing {
+                Standing::Wanted(wanted) => {
+                    on.extend(wanted.entry.depends_on.iter().cloned());
+                    if !wanted.waiting.is_empty() {
+                        on.extend(before());
+                    }
                 }
+                Standing::Kept(_) => on.extend(before()),
                 Standing::Removed { .. } => continue,
-            };
+            }
             if !on.is_empty() {
                 graph.insert(id.clone(), on);
             }

@@ -5,22 +5,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rimward_proto::{AppId, Digest, ObjectKey, TenantName};
+use rimward_proto::{AppId, ObjectKey, TenantName};
 
 use super::PlanInputs;
-use super::before::Before;
+use super::before::{Before, Owned};
 use super::cache::RenderCache;
 use super::standing::{Sources, Standing};
 use crate::core::codes;
 use crate::core::model::{App, SourceId};
 use crate::core::note::{Note, Position};
-use crate::core::select::ClusterSet;
+use crate::core::select::{ClusterIndex, ClusterSet};
 use crate::render::names::Names;
 use crate::render::part::Part;
 
 /// What files that move are judged by.
 pub(super) struct Handover<'a> {
     pub inputs: &'a PlanInputs<'a>,
+    pub index: &'a ClusterIndex,
     pub before: &'a Before,
     pub sources: &'a Sources,
 }
@@ -33,7 +34,7 @@ struct Asking<'a> {
     source: &'a SourceId,
     root: &'a str,
     /// The clusters it asks for; none if that is not known.
-    clusters: Option<&'a ClusterSet>,
+    clusters: Option<ClusterSet>,
     names: Arc<Names>,
     why: Note,
 }
@@ -76,8 +77,10 @@ impl Handover<'_> {
         cache: &mut RenderCache,
         notes: &mut Vec<(SourceId, Note)>,
     ) -> bool {
-        let asked = |(id, standing): (&AppId, &Standing)| {
-            matches!(standing, Standing::Kept(_)) && self.sources.good.contains_key(id)
+        let asked = |(id, standing): (&AppId, &Standing)| match standing {
+            Standing::Kept(_) => self.sources.good.contains_key(id),
+            Standing::Wanted(wanted) => !wanted.waiting.is_empty(),
+            Standing::Removed { .. } => false,
         };
         if self.sources.wrong.is_empty() && !standings.iter().any(asked) {
             return false;
@@ -108,13 +111,8 @@ impl Handover<'_> {
             Standing::Removed { .. } => None,
             Standing::Kept(_) => return Vec::new(),
         };
-        let mut forms: BTreeMap<Digest, ClusterSet> = BTreeMap::new();
-        for (entry, clusters) in self.before.entries(id) {
-            forms.entry(entry.digest).and_modify(|set| set.add(clusters)).or_insert_with(|| clusters.clone());
-        }
         let mut lost = Vec::new();
-        for (digest, clusters) in forms {
-            let keys = cache.keys(&digest, self.inputs.indexes);
+        for Owned { keys, clusters } in self.before.owned(id, self.index, cache, self.inputs.indexes) {
             let all = || keys.as_ref().map(|keys| keys.to_vec());
             let Some(wanted) = wanted else {
                 lost.push((all(), clusters));
@@ -124,13 +122,15 @@ impl Handover<'_> {
             if !left.is_empty() {
                 lost.push((all(), left));
             }
-            if wanted.entry.digest == digest || !clusters.meets(&wanted.clusters) {
+            // Clusters that wait keep what they have.
+            let (changed, new) = (clusters.and(&wanted.ready()), wanted.keys());
+            if changed.is_empty() || keys.as_ref().zip(new).is_some_and(|(a, b)| a == b) {
                 continue;
             }
-            let objects = &wanted.rendered.objects;
-            let gone = all().map(|keys| keys.into_iter().filter(|key| !objects.contains_key(key)).collect());
+            let has = |key: &ObjectKey| new.is_some_and(|new| new.binary_search(key).is_ok());
+            let gone = all().map(|keys| keys.into_iter().filter(|key| !has(key)).collect());
             if gone.as_ref().is_none_or(|gone: &Vec<_>| !gone.is_empty()) {
-                lost.push((gone, clusters.and(&wanted.clusters)));
+                lost.push((gone, changed));
             }
         }
         lost
@@ -144,9 +144,15 @@ impl Handover<'_> {
         cache: &mut RenderCache,
     ) -> Vec<Asking<'s>> {
         let mut asking = Vec::new();
-        for (id, (app, clusters)) in &self.sources.good {
-            let Some(Standing::Kept(why)) = standings.get(id).filter(|_| tenants.contains(&id.tenant)) else {
-                continue;
+        for (id, (app, clusters)) in self.sources.good.iter().filter(|(id, _)| tenants.contains(&id.tenant)) {
+            // Who waits on some clusters cannot have it there.
+            let (clusters, why) = match standings.get(id) {
+                Some(Standing::Kept(why)) => (clusters.clone(), why),
+                Some(Standing::Wanted(wanted)) => match wanted.waits().next() {
+                    Some(wait) if !wanted.waiting.is_empty() => (wanted.waiting.clone(), &wait.note),
+                    _ => continue,
+                },
+                _ => continue,
             };
             asking.push(Asking {
                 name: id.to_string(),
@@ -154,7 +160,7 @@ impl Handover<'_> {
                 source: &app.source,
                 root: &app.root,
                 clusters: Some(clusters),
-                names: cache.names(&app.source, Part::of(app), app.namespace.as_deref()),
+                names: cache.names(&app.source, Part::of(app), Some(app)),
                 why: why.clone(),
             });
         }
@@ -189,7 +195,8 @@ impl Handover<'_> {
             tenant && !asking.id.as_ref().is_some_and(own)
         };
         for asking in asking.iter().filter(other) {
-            let there = |set: &ClusterSet| asking.clusters.is_none_or(|clusters| clusters.meets(set));
+            let there =
+                |set: &ClusterSet| asking.clusters.as_ref().is_none_or(|clusters| clusters.meets(set));
             let mut what = None;
             for (keys, _) in lost.iter().filter(|(_, set)| there(set)) {
                 let named = keys.as_ref().map(|keys| keys.iter().find(|key| asking.names.has(key)));

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use rimward_proto::plan::PlanBundle;
 use rimward_proto::{AppId, ClusterName, Digest, canonical};
 use serde_json::json;
 
@@ -161,6 +160,7 @@ impl Removal<'_> {
         let mut holds = Vec::new();
         for (id, standing) in standings.iter_mut() {
             let Standing::Wanted(wanted) = standing else { continue };
+            let forms = &wanted.resolved.forms;
             let mut ids = vec![id.clone()];
             ids.extend(self.renames.former_in_force(id, self.before));
             let mut entries = ids.iter().flat_map(|id| self.before.entries(id)).peekable();
@@ -168,12 +168,14 @@ impl Removal<'_> {
             let had_objects = entries.any(|(entry, _)| entry.objects > 0);
             let (reason, why) = if wanted.clusters.is_empty() && somewhere {
                 ("LastCluster", format!("{id} selects no cluster any more"))
-            } else if wanted.entry.objects == 0 && had_objects {
+            } else if forms.iter().any(|form| form.objects == 0) && had_objects {
                 ("LastObject", format!("{id} has no objects any more"))
             } else {
                 continue;
             };
-            let hold = self.hold(reason, &format!("app/{id}"), &ids, Some(&wanted.entry), why);
+            // Of several forms the one that is empty, or else the first, names the change.
+            let to = forms.iter().find(|form| form.objects == 0).or(forms.first()).map(|form| form.digest);
+            let hold = self.hold(reason, &format!("app/{id}"), &ids, to, why);
             if !self.inputs.approvals.contains(&hold.digest) {
                 *standing = Standing::Kept(held(&hold, self.file_of(id)));
                 holds.push(hold);
@@ -270,25 +272,26 @@ impl Removal<'_> {
         reason: &'static str,
         subject: &str,
         apps: &[AppId],
-        to: Option<&PlanBundle>,
+        to: Option<Digest>,
         why: String,
     ) -> HubHold {
         let mut all = self.index.none();
         let mut removes = Vec::new();
         for id in apps {
-            let mut forms: BTreeMap<(Digest, &str), ClusterSet> = BTreeMap::new();
+            let mut forms: BTreeMap<(Digest, &str), Vec<usize>> = BTreeMap::new();
             for (entry, clusters) in self.before.entries(id) {
-                forms.entry((entry.digest, &entry.commit)).or_insert_with(|| self.index.none()).add(clusters);
-                all.add(clusters);
+                forms.entry((entry.digest, &entry.commit)).or_default().extend(clusters.iter());
+                clusters.add_to(&mut all);
             }
-            for ((bundle, commit), clusters) in forms {
-                let clusters = self.index.named(&clusters);
+            for ((bundle, commit), mut clusters) in forms {
+                clusters.sort_unstable();
+                let clusters: Vec<_> =
+                    clusters.iter().map(|position| &self.index.names()[*position]).collect();
                 let form =
                     json!({"app": id.to_string(), "bundle": bundle, "commit": commit, "clusters": clusters});
                 removes.push(form);
             }
         }
-        let to = to.map(|entry| entry.digest);
         let change = json!({"reason": reason, "subject": subject, "removes": removes, "to": to});
         let clusters = self.index.named(&all);
         HubHold {

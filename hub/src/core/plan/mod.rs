@@ -11,7 +11,12 @@ mod entry;
 mod handover;
 mod holds;
 mod owners;
+mod places;
+mod quota;
+mod rails;
 mod renames;
+mod resolve;
+mod shapes;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,14 +33,16 @@ use self::depends::Depends;
 use self::handover::Handover;
 use self::holds::Removal;
 use self::renames::Renames;
+use self::resolve::{Form, Resolved, Wait};
 use self::standing::{Sources, Standing, render_all};
 use super::codes;
 use super::model::{App, Policy, SourceId, SourceTree};
 use super::note::{Note, Notes, PER_SOURCE, Position};
 use super::select::ClusterIndex;
-use super::world::{AppDecision, Decided};
+use super::world::{AppDecision, AppWait, Decided};
 
 pub use cache::{Counts, RenderCache};
+pub use resolve::VARIANTS;
 
 /// Where an App came from when it was last seen: how the hub knows, when an App is not there any more, which source
 /// must have been read for that to mean something. Durable.
@@ -104,8 +111,9 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     let before = Before::new(&index, inputs.enrolled, inputs.previous, cache);
     let mut notes = Vec::new();
     let sources = Sources::read(inputs, &index, cache, &mut notes);
-    let mut standings = render_all(inputs, &sources, cache, &mut notes);
-    let handover = Handover { inputs, before: &before, sources: &sources };
+    let mut standings = render_all(inputs, &index, &sources, cache, &mut notes);
+    rails::settle(inputs, &index, &sources, &mut standings, cache, &mut notes);
+    let handover = Handover { inputs, index: &index, before: &before, sources: &sources };
     handover.below(&mut standings, cache, &mut notes);
     let renames = Renames { sources: &sources };
     renames.refuse(&mut standings, &mut notes);
@@ -119,9 +127,10 @@ pub fn plan(inputs: &PlanInputs<'_>, cache: &mut RenderCache) -> PlanOutput {
     loop {
         let renamed = renames.settle(&before, &mut standings, &mut notes);
         let waits = depends.settle(&mut standings, &mut notes);
-        let owned = owners::settle(inputs, &before, &sources, &mut standings, cache, &mut notes);
+        let owned = owners::settle(inputs, &index, &before, &sources, &mut standings, cache, &mut notes);
+        let full = quota::settle(inputs, (&index, &before, &sources), &mut standings, &mut notes);
         // The last, because it goes by who is kept for a reason of its own.
-        let turned = renamed || waits || owned;
+        let turned = renamed || waits || owned || full;
         if !turned && !handover.settle(&mut standings, cache, &mut notes) {
             break;
         }
@@ -182,15 +191,25 @@ fn content(
 ) -> BTreeMap<Digest, Arc<[u8]>> {
     let stored: BTreeSet<Digest> = before.bundles().collect();
     let mut content = BTreeMap::new();
-    for (id, standing) in standings {
+    for standing in standings.values() {
         let Standing::Wanted(wanted) = standing else { continue };
-        let Some(bundle) = wanted.rendered.bundle.as_ref().filter(|b| bundles.contains(&b.digest)) else {
-            continue;
-        };
-        if cache.fresh(id) || !stored.contains(&bundle.digest) {
-            content.insert(bundle.digest, bundle.index.clone());
-            let objects = wanted.rendered.objects.values();
-            content.extend(objects.map(|object| (object.sha256, object.bytes.clone())));
+        for form in wanted.resolved.forms.iter().filter(|form| bundles.contains(&form.digest)) {
+            let remade;
+            let made = match (cache.fresh.get(&form.digest), stored.contains(&form.digest)) {
+                (Some((_, made)), _) => made,
+                (None, true) => continue,
+                // It was made in an earlier planning and did not come into a plan then.
+                (None, false) => match form.variant.form(&form.values) {
+                    Ok(made) => {
+                        remade = made;
+                        &remade
+                    }
+                    Err(_) => continue,
+                },
+            };
+            content.insert(made.bundle.digest, made.bundle.index.clone());
+            let whole = form.variant.whole().map(|object| (object.sha256, object.bytes.clone()));
+            content.extend(whole.chain(made.open.iter().map(|object| (object.sha256, object.bytes.clone()))));
         }
     }
     content
@@ -209,12 +228,12 @@ fn decisions(
         |source: &SourceId| inputs.trees.get(source).map_or(String::new(), |tree| tree.commit.clone());
     let mut decisions = BTreeMap::new();
     for (id, standing) in standings {
-        let blocked = match standing {
-            Standing::Wanted(_) => None,
-            Standing::Kept(note) => Some(note.clone()),
+        let (denied, blocked): (&[Wait], _) = match standing {
+            Standing::Wanted(wanted) => (&wanted.denied, None),
+            Standing::Kept(note) => (&[], Some(note.clone())),
             Standing::Removed { .. } => continue,
         };
-        let bundle = sources.good.get(id).and_then(|_| cache.bundle(id));
+        let resolved = sources.good.get(id).and_then(|_| cache.resolved(id));
         let (source, path, clusters) = match (sources.good.get(id), sources.stuck.get(id)) {
             (Some((app, clusters)), _) => (app.source.clone(), app.root.clone(), clusters.clone()),
             (None, Some((source, file, _))) => (source.clone(), folder(file), before.holders(id, index)),
@@ -226,9 +245,40 @@ fn decisions(
             }
         };
         let (commit, clusters) = (commit(&source), index.named(&clusters));
-        decisions.insert(id.clone(), AppDecision { source, commit, path, clusters, bundle, blocked });
+        let (bundle, mut bundles) = forms(resolved.map(AsRef::as_ref), index);
+        let all = resolved.into_iter().flat_map(|resolved| &resolved.waits).chain(denied);
+        let waits = waits(all, index);
+        bundles.retain(|cluster, _| !waits.iter().any(|wait| wait.clusters.binary_search(cluster).is_ok()));
+        let decision = AppDecision { source, commit, path, clusters, bundle, bundles, waits, blocked };
+        decisions.insert(id.clone(), decision);
     }
     decisions
+}
+
+/// The one bundle of an App; or, if it has several, that of each cluster.
+fn forms(
+    resolved: Option<&Resolved>,
+    index: &ClusterIndex,
+) -> (Option<Digest>, BTreeMap<ClusterName, Digest>) {
+    match resolved.map(|resolved| resolved.forms.as_slice()) {
+        None | Some([]) => (None, BTreeMap::new()),
+        Some([one]) => (Some(one.digest), BTreeMap::new()),
+        Some(several) => {
+            let on = |form: &Form| {
+                let (digest, names) = (form.digest, index.names());
+                form.clusters.iter().map(|position| (names[position].clone(), digest)).collect::<Vec<_>>()
+            };
+            (None, several.iter().flat_map(on).collect())
+        }
+    }
+}
+
+fn waits<'w>(waits: impl Iterator<Item = &'w Wait>, index: &ClusterIndex) -> Vec<AppWait> {
+    let waits = waits.map(|wait| {
+        let clusters = wait.clusters.iter().map(|position| index.names()[position].clone()).collect();
+        AppWait { reason: wait.reason.to_owned(), note: wait.why.clone(), clusters }
+    });
+    waits.filter(|wait| !wait.clusters.is_empty()).collect()
 }
 
 fn folder(file: &str) -> String {

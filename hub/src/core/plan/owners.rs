@@ -5,18 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use rimward_proto::{AppId, Digest, ObjectKey};
+use rimward_proto::{AppId, ObjectKey};
 
 use super::PlanInputs;
-use super::before::Before;
+use super::before::{Before, Owned};
 use super::cache::RenderCache;
 use super::standing::{Sources, Standing};
 use crate::core::codes;
 use crate::core::model::SourceId;
 use crate::core::note::{Note, Position};
-use crate::core::select::ClusterSet;
+use crate::core::select::{ClusterIndex, ClusterSet};
 
-/// One App in one form on some clusters.
+/// One App with the same objects on some clusters.
 struct InForce {
     app: AppId,
     clusters: ClusterSet,
@@ -27,6 +27,7 @@ struct InForce {
 /// that goes on under a new name is removed, so that the new one owns what the old one had. True if any was turned.
 pub(super) fn settle(
     inputs: &PlanInputs<'_>,
+    index: &ClusterIndex,
     before: &Before,
     sources: &Sources,
     standings: &mut BTreeMap<AppId, Standing>,
@@ -37,7 +38,7 @@ pub(super) fn settle(
     loop {
         // Keeping one App brings its old objects back into the comparison, so it is made again; each round keeps at
         // least one more.
-        let quarrels = quarrels(&in_force(inputs, before, standings, cache));
+        let quarrels = quarrels(&in_force(inputs, index, before, standings, cache));
         let mut settled = true;
         for (id, (key, other)) in quarrels {
             let Some(standing @ Standing::Wanted(_)) = standings.get_mut(&id) else { continue };
@@ -59,32 +60,30 @@ pub(super) fn settle(
 
 fn in_force(
     inputs: &PlanInputs<'_>,
+    index: &ClusterIndex,
     before: &Before,
     standings: &BTreeMap<AppId, Standing>,
     cache: &mut RenderCache,
 ) -> Vec<InForce> {
     let mut all = Vec::new();
     for (app, standing) in standings {
-        match standing {
-            Standing::Removed { .. } => {}
+        // Where an App is kept, it owns what it has there.
+        let kept = match standing {
+            Standing::Removed { .. } => continue,
+            Standing::Kept(_) => None,
             Standing::Wanted(wanted) => {
-                let keys = cache.keys(&wanted.entry.digest, inputs.indexes);
-                let clusters = wanted.clusters.clone();
+                let keys = wanted.keys().cloned();
+                let clusters = wanted.ready();
                 all.extend(keys.map(|keys| InForce { app: app.clone(), clusters, keys }));
-            }
-            Standing::Kept(_) => {
-                let mut forms: BTreeMap<Digest, ClusterSet> = BTreeMap::new();
-                for (entry, clusters) in before.entries(app) {
-                    forms
-                        .entry(entry.digest)
-                        .and_modify(|set| set.add(clusters))
-                        .or_insert_with(|| clusters.clone());
+                if wanted.waiting.is_empty() {
+                    continue;
                 }
-                for (digest, clusters) in forms {
-                    let keys = cache.keys(&digest, inputs.indexes);
-                    all.extend(keys.map(|keys| InForce { app: app.clone(), clusters, keys }));
-                }
+                Some(&wanted.waiting)
             }
+        };
+        for Owned { keys, clusters } in before.owned(app, index, cache, inputs.indexes) {
+            let clusters = kept.map_or(clusters.clone(), |kept| clusters.and(kept));
+            all.extend(keys.map(|keys| InForce { app: app.clone(), clusters, keys }));
         }
     }
     all

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use rimward_proto::AppId;
 
 use super::before::Before;
+use super::places::Places;
 use super::standing::{Sources, Standing};
 use crate::core::codes;
 use crate::core::model::SourceId;
@@ -65,6 +66,19 @@ impl Renames<'_> {
     ) -> bool {
         let mut turned = false;
         for (former, claimants) in &self.sources.former {
+            // A rename is made everywhere or nowhere.
+            for id in claimants {
+                let Some(Standing::Wanted(wanted)) = standings.get(id) else { continue };
+                let mut there = before.entries(former).map(|(_, clusters)| clusters);
+                let Some(wait) = wanted.waits().next() else { continue };
+                if !there.any(|clusters| clusters.meets(&wanted.waiting)) {
+                    continue;
+                }
+                let (reason, help) = (&wait.note.message, wait.note.help.clone());
+                let why = format!("{id} takes the place of {former} on all clusters or on none: {reason}");
+                self.keep(id, former, &why, &help, standings, notes);
+                turned = true;
+            }
             let waiting = claimants.iter().find(|id| !is_wanted(standings, id));
             match (standings.get(former), waiting) {
                 (Some(Standing::Removed { .. }), Some(to)) => {
@@ -95,8 +109,13 @@ impl Renames<'_> {
         notes: &mut Vec<(SourceId, Note)>,
     ) -> bool {
         let mut taken = Vec::new();
-        for (id, _) in standings.iter().filter(|(_, standing)| matches!(standing, Standing::Kept(_))) {
-            for (entry, _) in before.entries(id) {
+        for (id, standing) in standings.iter() {
+            let kept = |clusters: &Places| match standing {
+                Standing::Kept(_) => true,
+                Standing::Wanted(wanted) => clusters.meets(&wanted.waiting),
+                Standing::Removed { .. } => false,
+            };
+            for (entry, _) in before.entries(id).filter(|(_, clusters)| kept(clusters)) {
                 let names = entry.formerly.iter();
                 taken.extend(
                     names.map(|name| (AppId { tenant: id.tenant.clone(), app: name.clone() }, id.clone())),

@@ -11,17 +11,18 @@ use rimward_proto::plan::PlanBundle;
 use super::PlanInputs;
 use super::cache::RenderCache;
 use super::entry::{defaults_beyond_limits, entry};
+use super::places::{Places, short};
+use super::resolve::{Form, Resolved, Wait};
 use crate::core::codes;
 use crate::core::guardrails;
 use crate::core::model::{App, Policy, SourceId, Tenant};
-use crate::core::note::{Note, Severity};
+use crate::core::note::Note;
 use crate::core::scope::{CrdScopes, Scope};
 use crate::core::select::{ClusterIndex, ClusterSet};
-use crate::render::plain::Rendered;
 
 /// What becomes of an App.
 pub(super) enum Standing {
-    /// It runs in this form on these clusters, and nowhere else.
+    /// It runs in these forms on these clusters, and nowhere else.
     Wanted(Box<Wanted>),
     /// Every cluster keeps what it has of it, for this reason.
     Kept(Note),
@@ -32,11 +33,54 @@ pub(super) enum Standing {
     },
 }
 
-/// An App in its new form.
+/// An App in its new forms.
 pub(super) struct Wanted {
+    /// What its entries in all plans have in common; which bundle it is, a form says.
     pub entry: PlanBundle,
-    pub rendered: Arc<Rendered>,
+    pub resolved: Arc<Resolved>,
+    /// All the clusters it shall be on: those of its forms, and those that wait and keep what they have until then.
     pub clusters: ClusterSet,
+    /// Those that wait.
+    pub waiting: ClusterSet,
+    /// Why those wait that have a form and must not get it.
+    pub denied: Vec<Wait>,
+}
+
+impl Standing {
+    /// Keeps a wanted App as it is on some of its clusters; everywhere if no other is left.
+    pub fn stay(&mut self, on: &ClusterSet, reason: &'static str, why: &Note, index: &ClusterIndex) {
+        let Standing::Wanted(wanted) = self else { return };
+        let on = wanted.ready().and(on);
+        if wanted.ready().minus(&on).is_empty() {
+            *self = Standing::Kept(why.clone());
+            return;
+        }
+        wanted.waiting.add(&on);
+        let clusters = Places::of(on.iter().map(short).collect(), index);
+        wanted.denied.push(Wait { reason, why: why.clone(), note: why.clone(), clusters });
+    }
+}
+
+impl Wanted {
+    /// The clusters that get a form of it.
+    pub fn ready(&self) -> ClusterSet {
+        self.clusters.clone().minus(&self.waiting)
+    }
+
+    /// Why clusters wait.
+    pub fn waits(&self) -> impl Iterator<Item = &Wait> {
+        self.resolved.waits.iter().chain(&self.denied)
+    }
+
+    /// Its entry in one form.
+    pub fn entry_of(&self, form: &Form) -> PlanBundle {
+        PlanBundle { digest: form.digest, bytes: form.bytes, objects: form.objects, ..self.entry.clone() }
+    }
+
+    /// What its objects are called: the same in all its forms.
+    pub fn keys(&self) -> Option<&Arc<[ObjectKey]>> {
+        self.resolved.forms.first().map(|form| &form.variant.keys)
+    }
 }
 
 /// Everything the sources say about Apps.
@@ -155,6 +199,7 @@ pub(super) fn tenant_of<'p>(policy: &'p Policy, source: &SourceId) -> Option<&'p
 /// Renders and checks every App that can be; the others are `Kept`.
 pub(super) fn render_all(
     inputs: &PlanInputs<'_>,
+    index: &Arc<ClusterIndex>,
     sources: &Sources,
     cache: &mut RenderCache,
     notes: &mut Vec<(SourceId, Note)>,
@@ -174,22 +219,33 @@ pub(super) fn render_all(
         let rendered = cache.render(id, &crds);
         let tenant = &inputs.policy.tenants[&id.tenant];
         beyond.extend(defaults_beyond_limits(inputs.policy, tenant, app));
-        let checked = cache.check(id, tenant);
-        let all = || rendered.notes.iter().chain(checked.iter());
-        notes.extend(all().map(|note| (app.source.clone(), note.clone())));
-        let standing = match (all().find(|note| note.severity == Severity::Error), &rendered.bundle) {
-            (Some(note), _) => Standing::Kept(note.clone()),
-            (None, Some(bundle)) => {
-                let commit = inputs.trees[&app.source].commit.clone();
-                let mut entry = entry(inputs.policy, tenant, app, commit);
-                (entry.digest, entry.bytes, entry.objects) = (bundle.digest, bundle.bytes, bundle.objects);
-                Standing::Wanted(Box::new(Wanted {
-                    entry,
-                    rendered: rendered.clone(),
-                    clusters: clusters.clone(),
-                }))
-            }
-            (None, None) => unreachable!("a render without an error has a bundle"),
+        notes.extend(rendered.notes.iter().map(|note| (app.source.clone(), note.clone())));
+        let standing = match rendered.first_error() {
+            Some(note) => Standing::Kept(note.clone()),
+            None => match cache.resolve(id, clusters, index, inputs.policy, tenant) {
+                Err(note) => {
+                    notes.push((app.source.clone(), note.clone()));
+                    Standing::Kept(note)
+                }
+                Ok(resolved) => {
+                    notes.extend(resolved.notes.iter().map(|note| (app.source.clone(), note.clone())));
+                    match resolved.refused() {
+                        Some(note) => Standing::Kept(note.clone()),
+                        None => {
+                            let commit = inputs.trees[&app.source].commit.clone();
+                            let entry = entry(inputs.policy, tenant, app, commit);
+                            let (clusters, waiting) = (clusters.clone(), resolved.waiting(index));
+                            Standing::Wanted(Box::new(Wanted {
+                                entry,
+                                resolved,
+                                clusters,
+                                waiting,
+                                denied: Vec::new(),
+                            }))
+                        }
+                    }
+                }
+            },
         };
         standings.insert(id.clone(), standing);
     }

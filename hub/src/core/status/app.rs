@@ -11,7 +11,8 @@ use rimward_proto::{AppId, ClusterName, Digest};
 use super::cluster::ClusterView;
 use super::overview::Overview;
 use super::{Status, line, name_some, reason_of, worst};
-use crate::core::world::{AppDecision, HubHold};
+use crate::core::note::Severity;
+use crate::core::world::{AppDecision, AppWait, HubHold};
 
 /// An App's clusters, counted by what they say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,7 +63,6 @@ impl<'a> AppView<'a> {
     pub fn new(overview: &Overview<'a>, id: &AppId) -> Self {
         let world = overview.world;
         let decision = world.decided.apps.get(id);
-        let bundle = decision.and_then(|decision| decision.bundle);
         let mut view = Self {
             id: id.clone(),
             decision,
@@ -76,6 +76,7 @@ impl<'a> AppView<'a> {
             let cluster = overview.cluster(name);
             let planned = cluster.and_then(|c| planned(c, id));
             view.removing.remove(name);
+            let bundle = decision.and_then(|decision| decision.bundle_on(name));
             view.add(name, cluster, planned, bundle, overview.now);
         }
         view
@@ -89,9 +90,13 @@ impl<'a> AppView<'a> {
         bundle: Option<Digest>,
         now: Timestamp,
     ) {
-        let status = on(name, cluster, planned, bundle, now);
+        let wait = self.decision.and_then(|decision| decision.wait_on(name));
+        let status = match (wait, cluster) {
+            (Some(wait), Some(cluster)) => waits(wait, cluster),
+            _ => on(name, cluster, planned, bundle, now),
+        };
         let report = cluster.and_then(|c| c.known.apps.get(&self.id)).map(|(report, _)| report);
-        let wanted = bundle.or(planned.map(|planned| planned.digest));
+        let wanted = bundle.or(planned.map(|planned| planned.digest)).filter(|_| wait.is_none());
         let counts = &mut self.clusters;
         counts.total += 1;
         counts.updated += u64::from(wanted.is_some() && report.and_then(|r| r.bundle) == wanted);
@@ -135,7 +140,8 @@ impl<'a> AppView<'a> {
             return Some(Status::not(State::Failed, reason_of(note), line(note), now));
         }
         let message = "its newest revision is not rendered; its clusters carry on with what they have";
-        decision.bundle.is_none().then(|| Status::not(State::Waiting, "NotRendered", message, now))
+        let known = decision.is_rendered() || !decision.waits.is_empty();
+        (!known).then(|| Status::not(State::Waiting, "NotRendered", message, now))
     }
 }
 
@@ -144,6 +150,17 @@ fn planned<'a>(cluster: &ClusterView<'a>, id: &AppId) -> Option<&'a PlanBundle> 
     let bundles = &cluster.wanted?.1.bundles;
     let at = bundles.binary_search_by(|b| (&b.tenant, &b.app).cmp(&(&id.tenant, &id.app))).ok()?;
     bundles.get(at)
+}
+
+/// Status on a cluster that keeps what it has.
+fn waits(wait: &AppWait, cluster: &ClusterView<'_>) -> Status {
+    // What is wrong needs someone to mend it; what is not said yet, someone to say it.
+    let state = match wait.note.severity {
+        Severity::Error => State::Failed,
+        Severity::Warning | Severity::Info => State::Waiting,
+    };
+    let why = || Status::not(state, &wait.reason, line(&wait.note), cluster.as_of());
+    cluster.link().unwrap_or_else(why)
 }
 
 /// Status on one cluster, given what is published for it and what is wanted now.

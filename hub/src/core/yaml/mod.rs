@@ -8,11 +8,13 @@
 
 mod json;
 mod parse;
+mod quote;
 mod scalar;
 
 use serde_json::{Map, Number, Value as Json};
 
 pub use parse::parse;
+pub use quote::{hidden, quoted};
 
 /// What to do about a text that cannot be read.
 pub const HELP: &str = "mend the file at this place; until then what was there before stays";

@@ -1,5 +1,5 @@
-//! How the objects of one kind are judged, as one value: the built-in gate and
-//! the conditions that Apps put on top. The core makes it from the plan and
+//! How the objects of one kind are judged, as one value: the built-in gate, the
+//! conditions that Apps put on top, and what they leave to others. The core makes it from the plan and
 //! from discovery; watches and requests carry it to where objects come in, so
 //! that no body has to be kept to be judged later.
 
@@ -9,14 +9,16 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rimward_proto::expression::{Expression, Subject};
 use rimward_proto::plan::HealthCel;
 use rimward_proto::{AppId, Digest};
 use serde_json::Value;
 
 use super::super::glob;
+use super::super::ignore::{self, Left};
 use super::super::state::State;
 use super::Health;
-use super::cel::{Expression, Subject};
+use super::cel;
 use super::kinds::Gate;
 use super::text::{Clip, HEALTH_BYTES};
 use super::workloads::removes_itself;
@@ -34,6 +36,7 @@ struct Rules {
     id: Digest,
     gate: Option<Gate>,
     conditions: BTreeMap<AppId, Conditions>,
+    left: BTreeMap<AppId, Left>,
 }
 
 /// The conditions of one App on one kind.
@@ -67,23 +70,27 @@ impl Judge {
         kind: &str,
         has_status: bool,
         conditions: BTreeMap<AppId, Conditions>,
+        left: BTreeMap<AppId, Left>,
     ) -> Self {
         let never = NEVER_WHOLE.contains(&(group, kind));
         let gate = Gate::of(group, kind, has_status).filter(|_| !never);
         let gate = gate.or_else(|| (!never && !conditions.is_empty()).then(Gate::named));
-        if gate.is_none() && conditions.is_empty() {
+        if gate.is_none() && conditions.is_empty() && left.is_empty() {
             return Self::default();
         }
         let mut text = format!("{group}/{kind} {gate:?}");
         for (app, conditions) in &conditions {
             text.push_str(&format!("\n{app} {}", conditions.id));
         }
-        Self(Some(Arc::new(Rules { id: Digest::of(text.as_bytes()), gate, conditions })))
+        for (app, left) in &left {
+            text.push_str(&format!("\n{app} leaves {left:?}"));
+        }
+        Self(Some(Arc::new(Rules { id: Digest::of(text.as_bytes()), gate, conditions, left })))
     }
 
     /// The built-in gate of a kind alone.
     pub fn built_in(group: &str, kind: &str, has_status: bool) -> Self {
-        Self::new(group, kind, has_status, BTreeMap::new())
+        Self::new(group, kind, has_status, BTreeMap::new(), BTreeMap::new())
     }
 
     /// True if the whole object is needed, not its metadata alone.
@@ -94,6 +101,11 @@ impl Judge {
     /// Names the conditions of an App on this kind; 0 if it has none.
     pub fn conditions_of(&self, app: &AppId) -> u64 {
         self.conditions(app).map_or(0, |conditions| conditions.id)
+    }
+
+    /// What an App leaves to others in objects of this kind; none if nothing.
+    pub fn left_by(&self, app: &AppId) -> Option<&Left> {
+        self.0.as_ref()?.left.get(app)
     }
 
     fn conditions(&self, app: &AppId) -> Option<&Conditions> {
@@ -135,7 +147,7 @@ impl Conditions {
         if matches!(built_in, Health::Failed(_)) {
             return built_in;
         }
-        let subject = Subject::new(object);
+        let subject = cel::subject(object);
         let mut missing = None;
         for condition in &self.all {
             match condition.evaluate(&subject) {
@@ -153,14 +165,14 @@ impl Conditions {
 
 impl Condition {
     fn new(source: &HealthCel) -> Self {
-        let compile = |text: &str| Some(Expression::compile(text)).filter(|_| !text.is_empty());
+        let compile = |text: &str| Some(cel::compile(text)).filter(|_| !text.is_empty());
         let ready = compile(&source.ready).map(|compiled| (source.ready.clone(), compiled));
         Self { ready, failed: compile(&source.failed) }
     }
 
     fn evaluate(&self, subject: &Result<Subject, String>) -> Health {
         let holds = |expression: &Result<Expression, String>| match (expression, subject) {
-            (Ok(expression), Ok(subject)) => expression.holds(subject),
+            (Ok(expression), Ok(subject)) => cel::holds(expression, subject),
             (Err(error), _) | (_, Err(error)) => Err(error.clone()),
         };
         let cannot = |which: &str, error: String| {
@@ -217,6 +229,7 @@ impl State {
     /// conditions that are gone has to be seen again before it counts.
     pub(crate) fn rejudge(&mut self, now: Timestamp) {
         let bundles = self.active.iter().flat_map(|active| active.bundles.values());
+        let leaving: Vec<_> = bundles.clone().filter(|bundle| !bundle.plan.drift.ignore.is_empty()).collect();
         let judging: Vec<_> = bundles.filter(|bundle| !bundle.plan.health.cel.is_empty()).collect();
         let compiled = &mut self.compiled;
         compiled.keep(judging.iter().flat_map(|bundle| &bundle.plan.health.cel));
@@ -230,7 +243,13 @@ impl State {
                 });
                 let conditions = conditions.collect();
                 let has_status = self.kinds.kind(key).is_some_and(|kind| kind.has_status);
-                Judge::new(place.1, place.2, has_status, conditions)
+                let left = leaving.iter().filter(|bundle| bundle.plan.service_account == place.0);
+                let left = left.map(|bundle| {
+                    let paths = ignore::paths_of(&bundle.plan.drift, place.1, place.2);
+                    (bundle.id.clone(), Left::new(&paths))
+                });
+                let left = left.filter(|(_, left)| !left.is_empty()).collect();
+                Judge::new(place.1, place.2, has_status, conditions, left)
             });
         }
         let mut marked = Vec::new();

@@ -22,7 +22,7 @@ fn judge(kind: &str, has_status: bool, conditions: &[(&str, &str)]) -> Judge {
     let cel: Vec<HealthCel> = cel.collect();
     let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
     let conditions = Compiled::default().conditions(&cel, group, kind).unwrap();
-    Judge::new(group, kind, has_status, [(app("shop/web"), conditions)].into())
+    Judge::new(group, kind, has_status, [(app("shop/web"), conditions)].into(), Default::default())
 }
 
 fn thing(status: Value) -> Value {

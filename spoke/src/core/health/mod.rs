@@ -5,8 +5,6 @@
 
 mod ask;
 mod cel;
-#[cfg(test)]
-mod cel_tests;
 mod clock;
 pub mod explain;
 mod finished;

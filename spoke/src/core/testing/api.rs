@@ -9,9 +9,9 @@ use rimward_proto::object::{FIELD_MANAGER, PRUNE_ANNOTATION, TENANT_LABEL};
 use serde_json::{Value, json};
 
 use super::leaves::{Path, content, insert, leaves, owned};
-use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target};
+use crate::core::effect::{ApplyMode, ApplyWork, DeleteWork, Target, WatchSpec};
 use crate::core::errors::{ApiError, ErrorKind};
-use crate::core::event::Live;
+use crate::core::event::{Live, Unlisted};
 use crate::core::health::Judge;
 use crate::core::observed::Observed;
 
@@ -55,11 +55,18 @@ pub enum Change {
     Gone(ObjectKey, String),
 }
 
+/// The account may not list there.
+pub fn forbidden() -> Unlisted {
+    Unlisted { message: "forbidden".to_owned(), forbidden: true, retry_after: None }
+}
+
 /// The server.
 #[derive(Debug, Clone, Default)]
 pub struct Api {
     pub objects: BTreeMap<ObjectKey, Stored>,
     pub namespaces: BTreeSet<String>,
+    /// Accounts that a spoke has made.
+    pub accounts: BTreeSet<String>,
     pub counter: u64,
     /// Changes not yet told to watches.
     pub changes: Vec<Change>,
@@ -73,6 +80,10 @@ pub struct Api {
     pub throttled: usize,
     /// The plan lets foreign objects be taken over.
     pub takeover: bool,
+    /// Namespaces cannot be listed.
+    pub blind: bool,
+    /// Kinds that no tenant's account may list, by namespace.
+    pub unlisted: BTreeSet<(String, String)>,
     /// Events, as the API has them; none if nobody may read them.
     pub said: Option<Vec<Value>>,
 }
@@ -94,6 +105,12 @@ impl Api {
         let body = self.json(key)?;
         let observed = Observed::from_object(judge, &key.group, &key.kind, &body)?;
         Some(Live { observed, body })
+    }
+
+    /// What a list of this place shows.
+    pub fn list(&self, spec: &WatchSpec) -> Vec<Observed> {
+        let covered = self.objects.keys().filter(|key| spec.covers(key) && self.is_labelled(key));
+        covered.filter_map(|key| self.live(key, &spec.judge)).map(|live| live.observed).collect()
     }
 
     /// Server-side apply.

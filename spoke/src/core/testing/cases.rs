@@ -260,22 +260,6 @@ fn one_objects_failure_is_its_own_and_keeps_its_app_from_pruning() {
 }
 
 #[test]
-fn a_lost_ledger_adopts_what_the_plan_wants_and_prunes_nothing() {
-    let mut world = World::new();
-    publish(&mut world, &[app("shop/web", vec![config("shop", "a", "1"), config("shop", "b", "1")])]);
-    (world.ledger, world.plan) = (None, None);
-    world.baselines.clear();
-    let uid = world.api.objects[&config_key("shop", "a")].uid.clone();
-    world.restart();
-    world.connect();
-    publish(&mut world, &[app("shop/web", vec![config("shop", "a", "1")])]);
-    assert_eq!(reason(&world, "shop/web"), (Status::Ready, String::new()));
-    assert_eq!(world.api.objects[&config_key("shop", "a")].uid, uid);
-    assert!(world.api.objects.contains_key(&config_key("shop", "b")));
-    assert_eq!(world.ledger.as_ref().unwrap().entries[&config_key("shop", "a")].uid, Some(uid));
-}
-
-#[test]
 fn a_server_that_says_when_is_asked_then_and_not_later_and_not_for_ever() {
     let a = config_key("shop", "a");
     for (throttled, seconds) in [(10, 12), (14, 22)] {

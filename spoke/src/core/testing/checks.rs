@@ -65,6 +65,7 @@ impl World {
         let entry =
             self.state.ledger.entries.get(key).expect("deleted something that the ledger does not have");
         assert_eq!(entry.uid.as_ref(), Some(&delete.uid), "deleted another object than the ledger has");
+        self.check_proved(delete);
         if self.is_wanted(key) {
             self.check_replace(delete);
         }

@@ -51,7 +51,7 @@ fn a_changed_field_is_put_back_and_its_manager_named() {
 }
 
 #[test]
-fn a_deleted_object_is_made_again_with_one_ledger_write() {
+fn a_deleted_object_is_made_again_with_a_ledger_write_before_and_one_after() {
     let mut world = world();
     let ledger = world.count("ledger");
     let key = config_key("shop", "a");
@@ -59,7 +59,7 @@ fn a_deleted_object_is_made_again_with_one_ledger_write() {
     assert!(world.run());
     assert_eq!(world.api.value(&key, &["data", "value"]), Some(json!("1")));
     assert_eq!(drifts(&mut world)[0].kind, DriftType::Deleted);
-    assert_eq!(world.count("ledger"), ledger + 1);
+    assert_eq!(world.count("ledger"), ledger + 2);
     let uid = &world.api.objects[&key].uid;
     assert_eq!(world.ledger.as_ref().unwrap().entries[&key].uid.as_ref(), Some(uid));
 }

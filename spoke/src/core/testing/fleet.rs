@@ -13,7 +13,7 @@ use rimward_proto::session::{Content, Offer};
 use rimward_proto::{AppId, ClusterName, ClusterUid, Digest, ObjectKey, TrustDomain, canonical};
 use serde_json::{Value, json};
 
-use crate::core::event::StoredTrust;
+use crate::core::event::{Following, StoredTrust};
 use crate::core::{Discovery, Settings, Started};
 
 /// The key of this number.
@@ -73,6 +73,7 @@ pub struct Fleet {
     pub seq: u64,
     pub deletes: Vec<Digest>,
     pub content: BTreeMap<Digest, Vec<u8>>,
+    pub following: Following,
     /// For tests that compare.
     pub last_plan: Plan,
 }
@@ -102,6 +103,7 @@ impl Fleet {
             seq: 0,
             deletes: vec![],
             content: BTreeMap::new(),
+            following: Following::default(),
             last_plan: Plan::default(),
         }
     }
@@ -236,6 +238,7 @@ impl Fleet {
             baselines: vec![],
             discovery: Some(discovery.clone()),
             settings: settings.clone(),
+            following: self.following,
         }
     }
 }

@@ -3,10 +3,12 @@
 //! in any order with any faults. Every check of a rule that must never break is
 //! in the world itself, so that each test makes all of them.
 
+mod again;
 mod api;
 mod checks;
 mod fleet;
 mod leaves;
+mod watching;
 mod world;
 
 mod auditing;
@@ -14,7 +16,10 @@ mod cases;
 mod drifting;
 mod explaining;
 mod finished;
+mod following;
 mod health;
+mod losing;
+mod losing_property;
 mod memory;
 mod policies;
 mod property;

@@ -182,6 +182,15 @@ fn an_ignored_path_keeps_its_live_value_through_every_apply() {
     world.api.edit(&config_key("shop", "a"), "autoscaler", &[(&["data", "replicas"], "9".into())]);
     world.pass(SignedDuration::from_secs(2));
     assert_eq!((replicas(&world), world.api.writes.len()), (Some(json!("9")), writes), "no drift");
+    let asked = (world.count("get"), world.count("dry-run"));
+    world.api.edit(&config_key("shop", "a"), "autoscaler", &[(&["data", "replicas"], "8".into())]);
+    world.api.edit(&config_key("shop", "a"), "another", &[(&["data", "replicas"], "9".into())]);
+    world.pass(SignedDuration::from_secs(2));
+    assert_eq!((world.count("get"), world.count("dry-run")), asked, "nor anything to look at");
+    world.api.edit(&config_key("shop", "a"), "another", &[(&["data", "value"], "x".into())]);
+    world.pass(SignedDuration::from_secs(2));
+    assert_eq!(value(&world, "a"), Some(json!("2")), "the same manager, another field");
+    assert!(drifts(&world)[0].fields.iter().all(|field| field.path == "/data/value"));
     publish(&mut world, &web("3"), &[], ignore);
     assert_eq!((value(&world, "a"), replicas(&world)), (Some(json!("3")), Some(json!("9"))));
     world.api.edit(&config_key("shop", "a"), "kubectl-edit", &[(&["data", "value"], "x".into())]);
@@ -191,7 +200,24 @@ fn an_ignored_path_keeps_its_live_value_through_every_apply() {
         (Some(json!("3")), Some(json!("9"))),
         "repaired around it"
     );
-    assert_eq!(drifts(&world).len(), 1);
+    assert_eq!(drifts(&world).len(), 2);
+}
+
+#[test]
+fn a_path_that_is_no_longer_ignored_is_put_back() {
+    let mut world = World::new();
+    let ignore = |paths: &[&str]| {
+        let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+        move |bundle: &mut PlanBundle| {
+            bundle.drift.ignore = vec![Ignore { kinds: vec!["ConfigMap".into()], paths: paths.clone() }];
+        }
+    };
+    publish(&mut world, &one("1"), &[], ignore(&["/data/value"]));
+    world.api.edit(&config_key("shop", "a"), "autoscaler", &[(&["data", "value"], "9".into())]);
+    world.pass(SignedDuration::from_secs(2));
+    assert_eq!((value(&world, "a"), world.count("get")), (Some(json!("9")), 0));
+    publish(&mut world, &one("1"), &[], ignore(&["/data/other"]));
+    assert_eq!(value(&world, "a"), Some(json!("1")));
 }
 
 /// Somebody's ConfigMap under our name.

@@ -6,8 +6,10 @@ use rimward_proto::Digest;
 use rimward_proto::report::{HoldReport, State as Status};
 use serde_json::json;
 
+use super::api::forbidden;
 use super::fleet::{App, app, config, config_key, key_of};
 use super::world::{Fault, World};
+use crate::core::ledger::Latch;
 use crate::core::{Event, Work};
 
 fn web(names: std::ops::Range<usize>) -> App {
@@ -66,6 +68,50 @@ fn a_held_deletion_stays_held_under_another_plan_and_after_a_restart() {
     world.connect();
     world.pass(SignedDuration::from_secs(5));
     assert_eq!((left(&world), holds(&world)[0].objects.len()), (31, 25));
+}
+
+#[test]
+fn what_was_inside_one_budget_is_counted_again_under_a_smaller_one() {
+    let mut world = World::new();
+    let within = |names, max| App { max_per_plan: max, ..web(names) };
+    publish(&mut world, &[within(0..8, 20)], &[]);
+    // Five may go, and cannot: their watch fails.
+    world.pass(SignedDuration::from_secs(10));
+    world.broken = world.watches.clone();
+    for watch in world.watches.clone() {
+        world.send(Event::WatchFailed { watch, why: forbidden() });
+    }
+    publish(&mut world, &[within(5..8, 20)], &[]);
+    let latches = |world: &World, latch| {
+        world.ledger.as_ref().unwrap().entries.values().filter(|entry| entry.latch == latch).count()
+    };
+    assert_eq!((left(&world), latches(&world, Latch::Budgeted)), (8, 5));
+    publish(&mut world, &[within(5..8, 2)], &[]);
+    world.broken.clear();
+    world.watches.clone().iter().for_each(|spec| world.list(spec));
+    world.pass(SignedDuration::from_mins(1));
+    assert_eq!((left(&world), latches(&world, Latch::OverBudget)), (8, 5));
+    assert_eq!((holds(&world)[0].reason.as_str(), holds(&world)[0].objects.len()), ("OverBudget", 5));
+    // What was held once is held under a larger one too.
+    publish(&mut world, &[within(5..8, 20)], &[]);
+    assert_eq!(left(&world), 8);
+    world.fleet.deletes = vec![holds(&world)[0].digest];
+    publish(&mut world, &[within(5..8, 2)], &[]);
+    assert_eq!((left(&world), holds(&world)), (3, vec![]));
+}
+
+#[test]
+fn what_one_plan_let_go_is_not_counted_by_the_next() {
+    let mut world = World::new();
+    let within = |names| App { max_per_plan: 2, ..web(names) };
+    publish(&mut world, &[within(0..6)], &[]);
+    for i in 0..2 {
+        world.api.objects.get_mut(&config_key("shop", &format!("c{i}"))).unwrap().finalizer = true;
+    }
+    publish(&mut world, &[within(2..6)], &[]);
+    assert_eq!(world.reports.last().unwrap().apps[0].reason, "Terminating");
+    publish(&mut world, &[within(4..6)], &[]);
+    assert_eq!((left(&world), holds(&world)), (4, vec![]), "two are going, two more are inside the budget");
 }
 
 #[test]
@@ -306,7 +352,7 @@ fn a_deletion_that_may_not_be_made_holds_up_the_others_for_a_while_only() {
     world.broken = world.watches.iter().filter(|spec| spec.kind == "Deployment").cloned().collect();
     let broken: Vec<_> = world.broken.iter().cloned().collect();
     for watch in broken {
-        world.send(Event::WatchFailed { watch, message: "forbidden".into() });
+        world.send(Event::WatchFailed { watch, why: forbidden() });
     }
     publish(&mut world, &[], &["shop/web"]);
     assert!(world.api.objects.contains_key(&key_of(&settings)));

@@ -10,14 +10,15 @@ use rimward_proto::report::Report;
 use rimward_proto::session::{Ack, AckKind, Offer, SpokeMessage};
 use serde_json::Value;
 
-use super::api::{Api, Change};
+use super::api::{Api, forbidden};
 use super::fleet::Fleet;
+use super::losing_property::Loss;
 use crate::core::effect::WatchSpec;
-use crate::core::event::{Baseline, StoredPlan, StoredTrust, TenantReady};
+use crate::core::event::{Baseline, Following, StoredPlan, StoredTrust, TenantReady, Unlisted};
 use crate::core::health::explain::sum_up;
 use crate::core::{
-    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Observed, Outcome, Settings, Started,
-    State, Work, decorate, step,
+    ApiError, Discovery, Effect, EffectId, ErrorKind, Event, Ledger, Outcome, Settings, Started, State, Work,
+    decorate, step,
 };
 
 /// How a piece of work goes.
@@ -61,11 +62,16 @@ pub struct World {
     pub broken_namespaces: BTreeMap<String, ApiError>,
     /// When something was deleted.
     pub deleted: Vec<Timestamp>,
+    pub loss: Loss,
 }
 
 impl World {
     pub fn new() -> Self {
-        let fleet = Fleet::new();
+        Self::following(Following::default())
+    }
+
+    pub fn following(following: Following) -> Self {
+        let fleet = Fleet { following, ..Fleet::new() };
         let mut discovery = Discovery::default();
         for (group, kind, namespaced) in [
             ("", "ConfigMap", true),
@@ -108,6 +114,7 @@ impl World {
             deletions: BTreeMap::new(),
             broken_namespaces: BTreeMap::new(),
             deleted: vec![],
+            loss: Loss::default(),
         };
         world.take(effects);
         world.connect();
@@ -156,10 +163,12 @@ impl World {
     /// One event into the core, its effects taken up.
     pub fn send(&mut self, event: Event) {
         let effects = step(&mut self.state, event, self.now);
+        self.prove();
         self.take(effects);
     }
 
     pub fn offer(&mut self, offer: Offer) {
+        self.note_offer(&offer);
         self.send(Event::Offer(Box::new(offer)));
     }
 
@@ -168,7 +177,10 @@ impl World {
             match effect {
                 Effect::Send(_) if !self.connected => {}
                 Effect::Send(SpokeMessage::Ack(ack)) => self.acks.push(ack),
-                Effect::Send(SpokeMessage::Report(report)) => self.reports.push(report),
+                Effect::Send(SpokeMessage::Report(report)) => {
+                    self.check_cleared(&report.cleared);
+                    self.reports.push(report);
+                }
                 Effect::Send(SpokeMessage::NeedRoots { after }) => self.roots_asked.push(after),
                 Effect::Send(SpokeMessage::Hello(_)) => panic!("Hello is the session's"),
                 Effect::WakeAt(at) => self.wake = Some(at),
@@ -180,55 +192,6 @@ impl World {
                     }
                     self.work.push((id, work));
                 }
-            }
-        }
-    }
-
-    fn set_watches(&mut self, specs: BTreeSet<WatchSpec>) {
-        self.tell_watches();
-        for spec in specs.difference(&self.watches.clone()) {
-            self.list(spec);
-        }
-        self.watches = specs;
-    }
-
-    /// A watch lists, or fails to.
-    pub fn list(&mut self, spec: &WatchSpec) {
-        if self.broken.contains(spec) {
-            let message = "forbidden".to_owned();
-            return self.events.push(Event::WatchFailed { watch: spec.clone(), message });
-        }
-        let covered = self.api.objects.keys().filter(|key| spec.covers(key) && self.api.is_labelled(key));
-        let objects: Vec<Observed> =
-            covered.filter_map(|key| self.api.live(key, &spec.judge)).map(|live| live.observed).collect();
-        self.events.push(Event::WatchSynced { watch: spec.clone(), objects });
-    }
-
-    /// Turns the server's changes into watch events.
-    pub fn tell_watches(&mut self) {
-        for change in std::mem::take(&mut self.api.changes) {
-            let (Change::Upsert(key) | Change::Gone(key, _)) = &change;
-            let specs: Vec<WatchSpec> = self
-                .watches
-                .iter()
-                .filter(|spec| spec.covers(key) && !self.broken.contains(spec))
-                .cloned()
-                .collect();
-            for watch in specs {
-                let live = self.api.live(key, &watch.judge).filter(|_| self.api.is_labelled(key));
-                self.events.push(match (&change, live) {
-                    (Change::Upsert(_), Some(live)) => {
-                        Event::WatchUpsert { watch, object: Box::new(live.observed) }
-                    }
-                    (Change::Upsert(key), None) => {
-                        let uid =
-                            self.api.objects.get(key).map(|stored| stored.uid.clone()).unwrap_or_default();
-                        Event::WatchDeleted { watch, key: key.clone(), uid }
-                    }
-                    (Change::Gone(key, uid), _) => {
-                        Event::WatchDeleted { watch, key: key.clone(), uid: uid.clone() }
-                    }
-                });
             }
         }
     }
@@ -287,6 +250,9 @@ impl World {
                 Work::Apply(_) | Work::Fold(_) => Outcome::Applied(Err(failed())),
                 Work::Delete(_) => Outcome::Deleted(Err(failed())),
                 Work::Explain(_) => Outcome::Explained(None),
+                Work::ListNamespaces => Outcome::Namespaces(Err(failed())),
+                Work::ListLabelled(_) => Outcome::Labelled(Err(failed())),
+                Work::List(_) => Outcome::Listed(Err(Unlisted::default())),
                 _ => Outcome::Written(Err("io".into())),
             },
         };
@@ -346,7 +312,12 @@ impl World {
                 self.api.namespaces.extend(setup.create.iter().cloned());
                 let missing = setup.used.iter().filter(|name| !self.api.namespaces.contains(*name)).cloned();
                 let missing = missing.collect();
-                Outcome::Tenant(Ok(TenantReady { missing, broken: self.broken_namespaces.clone() }))
+                let was_there = !self.api.accounts.insert(setup.service_account.clone());
+                Outcome::Tenant(Ok(TenantReady {
+                    missing,
+                    broken: self.broken_namespaces.clone(),
+                    was_there,
+                }))
             }
             Work::Get(get) => {
                 count(&mut self.counts, "get", 1);
@@ -371,9 +342,19 @@ impl World {
                 self.check_counted();
                 Outcome::Deleted(self.api.delete(delete))
             }
+            Work::List(spec) => {
+                count(&mut self.counts, "list", 1);
+                let may = !self.broken.contains(spec);
+                Outcome::Listed(may.then(|| self.api.list(spec)).ok_or_else(forbidden))
+            }
             Work::Explain(explain) => {
                 count(&mut self.counts, "explain", 1);
                 Outcome::Explained(self.api.said.as_ref().map(|events| sum_up(explain, events, &[])))
+            }
+            Work::ListNamespaces => Outcome::Namespaces(self.api.list_namespaces()),
+            Work::ListLabelled(list) => {
+                count(&mut self.counts, "list", 1);
+                Outcome::Labelled(self.api.list_labelled(list))
             }
         }
     }
