@@ -2,12 +2,11 @@
 //! hub's own loaders and renders.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rimward_hub::core::files::API_VERSION;
-use rimward_hub::core::model::SourceTree;
 use rimward_hub::core::note::{Note, Severity};
 use rimward_hub::core::validate::{self, Repo, Validated};
+use rimward_hub::source::Folder;
 use serde_json::{Value, json};
 
 use super::args::{Global, Output};
@@ -21,7 +20,13 @@ use super::{folders, sarif};
 /// A folder that was read.
 struct Read {
     dir: PathBuf,
-    tree: Arc<SourceTree>,
+    folder: Folder,
+}
+
+impl Read {
+    fn new(dir: PathBuf) -> Result<Self, Failure> {
+        Ok(Self { folder: folders::read(&dir)?, dir })
+    }
 }
 
 /// What was looked at, and what was found.
@@ -43,7 +48,7 @@ impl Found {
     fn notes(&self) -> impl Iterator<Item = (Repo, Files<'_>, &Note)> {
         self.validated.notes.iter().filter_map(|(repo, note)| {
             let read = self.read(*repo)?;
-            Some((*repo, Files { dir: &read.dir, tree: &read.tree }, note))
+            Some((*repo, Files { dir: &read.dir, tree: &read.folder.tree }, note))
         })
     }
 }
@@ -73,26 +78,34 @@ pub fn run(global: &Global, args: &ValidateArgs) -> Result<Exit, Failure> {
 }
 
 fn look(args: &ValidateArgs) -> Result<Found, Failure> {
-    let dir = args.dir.clone();
-    let Some(fleet_dir) = args.fleet.clone() else {
-        let read = Read { tree: folders::read(&dir)?.tree, dir };
-        return match validate::repo_of(&read.tree) {
+    let mut found = files_of(args)?;
+    for repo in [Repo::Fleet, Repo::Tenant] {
+        let notes = found.read(repo).map(|read| read.folder.notes.clone());
+        found.validated.say(repo, notes.into_iter().flatten());
+    }
+    Ok(found)
+}
+
+fn files_of(args: &ValidateArgs) -> Result<Found, Failure> {
+    let Some(fleet) = args.fleet.clone() else {
+        let read = Read::new(args.dir.clone())?;
+        return match validate::repo_of(&read.folder.tree) {
             Some(Repo::Fleet) => {
-                let (validated, _) = validate::fleet(&read.tree);
+                let (validated, _) = validate::fleet(&read.folder.tree);
                 Ok(Found { fleet: Some(read), tenant: None, validated })
             }
             Some(Repo::Tenant) => {
-                let validated = validate::tenant_alone(read.tree.clone());
+                let validated = validate::tenant_alone(read.folder.tree.clone());
                 Ok(Found { fleet: None, tenant: Some(read), validated })
             }
             None => Err(nothing(&read)),
         };
     };
-    let fleet = Read { tree: folders::read(&fleet_dir)?.tree, dir: fleet_dir };
-    let (mut validated, policy) = validate::fleet(&fleet.tree);
+    let fleet = Read::new(fleet)?;
+    let (mut validated, policy) = validate::fleet(&fleet.folder.tree);
     let source = match &args.source {
         Some(source) => folders::known(&policy, source).map(|()| source.clone()),
-        None => folders::source_of(&policy, &dir),
+        None => folders::source_of(&policy, &args.dir),
     };
     let source = match source {
         Ok(source) => source,
@@ -102,19 +115,16 @@ fn look(args: &ValidateArgs) -> Result<Found, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let dir = folders::content(&policy, &source, &dir);
-    let tenant = Read { tree: folders::read(&dir)?.tree, dir };
-    if validate::repo_of(&tenant.tree) != Some(Repo::Tenant) {
+    let tenant = Read::new(folders::content(&policy, &source, &args.dir))?;
+    if validate::repo_of(&tenant.folder.tree) != Some(Repo::Tenant) {
         return Err(nothing(&tenant));
     }
-    let more = validate::tenant(&policy, &source, tenant.tree.clone());
-    validated.notes.extend(more.notes);
-    validated.counts.apps = more.counts.apps;
+    validated.add(validate::tenant(&policy, &source, tenant.folder.tree.clone()));
     Ok(Found { fleet: Some(fleet), tenant: Some(tenant), validated })
 }
 
 fn nothing(read: &Read) -> Failure {
-    let what = match validate::repo_of(&read.tree) {
+    let what = match validate::repo_of(&read.folder.tree) {
         Some(Repo::Fleet) => "it is no tenant's repo: no rimward.yaml is in it",
         _ => "nothing of Rimward is in it: no rimward.yaml, and no Fleet, Cluster or Tenant document",
     };

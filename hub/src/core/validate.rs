@@ -48,19 +48,27 @@ impl Validated {
         self.notes.iter().filter(|(_, note)| note.severity == severity).count()
     }
 
-    fn say(&mut self, repo: Repo, notes: impl IntoIterator<Item = Note>) {
+    /// Takes over what else was found, and how much was right.
+    pub fn add(&mut self, other: Self) {
+        self.notes.extend(other.notes);
+        self.counts.clusters += other.counts.clusters;
+        self.counts.tenants += other.counts.tenants;
+        self.counts.tests += other.counts.tests;
+        self.counts.apps += other.counts.apps;
+        self.sort();
+    }
+
+    /// Adds notes on a repository.
+    pub fn say(&mut self, repo: Repo, notes: impl IntoIterator<Item = Note>) {
         self.notes.extend(notes.into_iter().map(|note| (repo, note)));
+        self.sort();
     }
 
     /// In the order of places, each once.
-    fn sorted(mut self) -> Self {
-        self.notes.sort_by(|(a, x), (b, y)| {
-            (*a == Repo::Tenant, &x.at, x.severity)
-                .cmp(&(*b == Repo::Tenant, &y.at, y.severity))
-                .then(x.cmp(y))
-        });
+    fn sort(&mut self) {
+        let order = |(repo, note): &(Repo, Note)| (*repo == Repo::Tenant, note.at.clone(), note.severity);
+        self.notes.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.1.cmp(&b.1)));
         self.notes.dedup();
-        self
     }
 }
 
@@ -96,7 +104,7 @@ pub fn fleet(tree: &SourceTree) -> (Validated, Policy) {
         apps: 0,
     };
     validated.say(Repo::Fleet, tests.notes);
-    (validated.sorted(), loaded.policy)
+    (validated, loaded.policy)
 }
 
 /// A source of a tenant, under the policy of the fleet repo.
@@ -117,7 +125,7 @@ pub fn tenant(policy: &Policy, source: &SourceId, tree: Arc<SourceTree>) -> Vali
         }
     }
     validated.counts.apps = output.apps.len();
-    validated.sorted()
+    validated
 }
 
 /// A source of a tenant of which nothing is known: what would be wrong whatever the fleet repo says.

@@ -338,6 +338,19 @@ fn a_secret_is_never_quoted() {
 }
 
 #[test]
+fn what_is_left_out_is_said() {
+    let folder = folder(&[("web/rimward.yaml", APP), ("web/object.yaml", OBJECT), ("more.yaml", OBJECT)]);
+    std::os::unix::fs::symlink("more.yaml", folder.path().join("link.yaml")).unwrap();
+    let ran = run(folder.path(), &["validate"]);
+    assert_eq!(ran.code, 0, "no App is there: {ran:?}");
+    assert!(ran.out.starts_with("info[RW2010]: left out: a symbolic link"), "{}", ran.out);
+    std::os::unix::fs::symlink("../more.yaml", folder.path().join("web/link.yaml")).unwrap();
+    let ran = run(folder.path(), &["validate"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("error[RW3025]"), "{}", ran.out);
+}
+
+#[test]
 fn what_new_writes_is_right() {
     let folder = tempfile::tempdir().unwrap();
     let new = |args: &[&str]| run(folder.path(), &[&["new"], args].concat());
