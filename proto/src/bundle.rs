@@ -77,6 +77,15 @@ impl BundleIndex {
         &self.entries
     }
 
+    /// Takes equal keys from whoever has them already, so that each is in memory once. `known` is asked in key order.
+    pub fn share_keys(&mut self, mut known: impl FnMut(&ObjectKey) -> Option<ObjectKey>) {
+        for entry in &mut self.entries {
+            if let Some(key) = known(&entry.key).filter(|key| *key == entry.key) {
+                entry.key = key;
+            }
+        }
+    }
+
     /// Sum of the objects' lengths.
     pub fn total_bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.bytes).sum()
@@ -104,12 +113,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str) -> IndexEntry {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".into(),
-            namespace: "a".into(),
-            name: name.into(),
-        };
+        let key = ObjectKey::new("", "ConfigMap", "a", name);
         IndexEntry { key, version: "v1".into(), sha256: Digest::of(name.as_bytes()), bytes: 10 }
     }
 

@@ -29,4 +29,4 @@ pub mod wire {
 }
 
 pub use ids::{AppId, AppName, ClusterName, ClusterUid, Digest, TenantName, TrustDomain};
-pub use object::ObjectKey;
+pub use object::{KeyParts, ObjectKey};

@@ -122,12 +122,7 @@ pub fn app(item: &Value) -> String {
 /// `Deployment.apps/payments/web`.
 pub fn object(object: &Value) -> String {
     let part = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
-    let key = rimward_proto::ObjectKey {
-        group: part("group"),
-        kind: part("kind"),
-        namespace: part("namespace"),
-        name: part("name"),
-    };
+    let key = rimward_proto::ObjectKey::new(part("group"), part("kind"), part("namespace"), part("name"));
     key.to_string()
 }
 

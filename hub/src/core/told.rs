@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use jiff::Timestamp;
 use rimward_proto::plan::Plan;
 use rimward_proto::report::{AppReport, DriftReport, EventReport, FieldDrift, ObjectReport, TakenReport};
-use rimward_proto::{AppId, ClusterName, ObjectKey};
+use rimward_proto::{AppId, ClusterName, KeyParts, ObjectKey};
 
 use super::world::{ClusterStatus, Event, RECENT, World};
 
@@ -125,9 +125,15 @@ fn names(names: &mut Vec<String>) {
 }
 
 fn object_key(key: &mut ObjectKey) {
-    for part in [&mut key.group, &mut key.kind, &mut key.namespace, &mut key.name] {
+    let longest = |key: &KeyParts| [&key.group, &key.kind, &key.namespace, &key.name].map(String::len);
+    if longest(key).into_iter().all(|length| length <= WORD) {
+        return;
+    }
+    let mut parts = (**key).clone();
+    for part in [&mut parts.group, &mut parts.kind, &mut parts.namespace, &mut parts.name] {
         clip(part, WORD);
     }
+    *key = parts.into();
 }
 
 fn field(field: &mut FieldDrift) {

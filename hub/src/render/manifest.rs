@@ -297,12 +297,7 @@ impl Manifest {
                 format!("{what} has {} bytes, an object may have {}", bytes.len(), limits::OBJECT_BYTES);
             return fail(codes::TOO_LARGE, message, "split it");
         }
-        let key = ObjectKey {
-            group: self.group.clone(),
-            kind: self.kind.clone(),
-            namespace: namespace.to_owned(),
-            name: self.name.clone(),
-        };
+        let key = ObjectKey::new(&self.group, &self.kind, namespace, &self.name);
         Ok(RenderedObject {
             key,
             version: self.version.clone(),

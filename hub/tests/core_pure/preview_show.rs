@@ -82,12 +82,7 @@ fn what_reads_the_same_is_told_once() {
             );
             let sha256 = Digest::of(object.as_bytes());
             let entry = IndexEntry {
-                key: ObjectKey {
-                    group: String::new(),
-                    kind: "ConfigMap".into(),
-                    namespace: "payments".into(),
-                    name: "m".into(),
-                },
+                key: ObjectKey::new("", "ConfigMap", "payments", "m"),
                 version: "v1".into(),
                 sha256,
                 bytes: object.len() as u64,

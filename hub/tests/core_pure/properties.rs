@@ -213,12 +213,7 @@ fn tenant() -> Tenant {
 
 fn object(kind: &str, namespace: &str) -> RenderedObject {
     let group = if kind == "Role" { "rbac.authorization.k8s.io" } else { "" };
-    let key = ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.to_owned(),
-        name: "x".to_owned(),
-    };
+    let key = ObjectKey::new(group, kind, namespace, "x");
     RenderedObject {
         key,
         version: "v1".to_owned(),

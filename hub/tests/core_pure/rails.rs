@@ -143,6 +143,40 @@ fn a_warning_lets_it_through() {
     assert!(note.message.ends_with("warns of ConfigMap/payments/web: no twos"), "{}", note.message);
 }
 
+/// What variables made is judged in each form, what they do not touch once for all of them.
+#[test]
+fn forms_of_an_app_are_judged_each_by_what_it_is() {
+    let mut world = World::started();
+    world.fleet(
+        "fleet.yaml",
+        &FLEET.replace("region: us}}", "region: us}}\nspec: {variables: {size: large}}"),
+    );
+    let rail = "app.name != 'web' || object.data.value != 'large'";
+    world.fleet("rails.yaml", &guardrail("size", "tenants: {}", rail, "deny"));
+    world.file("web/rimward.yaml", &(app("web", "{}") + "  variables: {size: small}\n"));
+    world.file("web/cm.yaml", &(config_map("web", "${size}") + "---\n" + &config_map("other", "1")));
+    let step = world.step();
+    assert_eq!(new_on(&step), ["eu-1"]);
+    let said = step.stopped("payments/web").unwrap();
+    assert!(said.ends_with("denies ConfigMap/payments/web on us-1: no size"), "{said}");
+    let waits = &step.output.decided.apps[&id("payments/web")].waits;
+    assert_eq!((waits.len(), waits[0].reason.as_str()), (1, "Guardrail"));
+    let counts = world.cache.counts();
+    assert!(world.step().unchanged());
+    assert_eq!(world.cache.counts(), counts);
+    // A rule may look at the variables themselves.
+    let rail = "!has(cluster.variables.size) || cluster.variables.size != 'large'";
+    world.fleet("rails.yaml", &guardrail("size", "tenants: {}", rail, "deny"));
+    world.file("db/rimward.yaml", &app("db", "{}"));
+    let step = world.step();
+    assert!(step.apps("us-1").iter().all(|app| !app.starts_with("payments/db")), "{:?}", step.apps("us-1"));
+    assert!(step.stopped("payments/db").unwrap().contains(" on us-1: no size"));
+    world.fleet("rails.yaml", "# nothing\n");
+    let step = world.step();
+    assert_eq!(new_on(&step).len() + step.apps("us-1").len(), 1 + 2);
+    assert_eq!(step.stopped("payments/web"), None);
+}
+
 /// An expression can look at everything, and tell nothing of it.
 #[test]
 fn what_a_secret_holds_is_not_said() {

@@ -10,12 +10,7 @@ use rimward_proto::{AppId, ObjectKey};
 use super::world::{World, cluster, id};
 
 fn report(app: &str, message: &str) -> AppReport {
-    let key = ObjectKey {
-        group: message.to_owned(),
-        kind: "ConfigMap".into(),
-        namespace: "payments".into(),
-        name: "x".into(),
-    };
+    let key = ObjectKey::new(message, "ConfigMap", "payments", "x");
     let exception = ObjectReport {
         key,
         reason: message.into(),

@@ -272,7 +272,7 @@ pub fn us_offline(world: &mut World, now: Timestamp) {
 
 pub fn key(kind: &str, name: &str) -> ObjectKey {
     let group = if kind == "Deployment" { "apps" } else { "" };
-    ObjectKey { group: group.into(), kind: kind.into(), namespace: "payments".into(), name: name.into() }
+    ObjectKey::new(group, kind, "payments", name)
 }
 
 /// An object that is not as it should be.

@@ -76,13 +76,7 @@ pub fn hello(cluster: &str) -> Hello {
 /// A plan of one App with these objects, and its index.
 pub fn plan(objects: &[&str]) -> (Plan, Vec<u8>) {
     let entry = |text: &&str| IndexEntry {
-        key: ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".into(),
-            namespace: "a".into(),
-            // The end of a long one tells it apart.
-            name: text[text.len().saturating_sub(60)..].into(),
-        },
+        key: ObjectKey::new("", "ConfigMap", "a", &text[text.len().saturating_sub(60)..]),
         version: "v1".into(),
         sha256: Digest::of(text.as_bytes()),
         bytes: text.len() as u64,
@@ -244,8 +238,7 @@ pub fn ready() -> Report {
         exceptions: vec![],
         taken: vec![],
     };
-    let key =
-        ObjectKey { group: String::new(), kind: "ConfigMap".into(), namespace: "a".into(), name: "x".into() };
+    let key = ObjectKey::new("", "ConfigMap", "a", "x");
     let drift = DriftReport {
         id: "d".into(),
         app: id,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{ConvertError, Result, at_most, bytes_of, digest, required};
 use crate::ids::{AppId, AppName, TenantName};
 use crate::limits;
-use crate::object::ObjectKey;
+use crate::object::{KeyParts, ObjectKey};
 use crate::report::{
     AppReport, DriftAction, DriftReport, DriftType, EventReport, FieldDrift, HeldObject, HoldReport, Listed,
     ListsReport, ObjectReport, Report, State, TakenReport,
@@ -74,12 +74,13 @@ fn id_from_wire(id: wire::AppId) -> Result<AppId> {
 }
 
 fn key_to_wire(key: ObjectKey) -> wire::ObjectKey {
-    wire::ObjectKey { group: key.group, kind: key.kind, namespace: key.namespace, name: key.name }
+    let KeyParts { group, kind, namespace, name } = (*key).clone();
+    wire::ObjectKey { group, kind, namespace, name }
 }
 
 fn key_from_wire(key: Option<wire::ObjectKey>) -> Result<ObjectKey> {
     let key = required(key, "object key")?;
-    Ok(ObjectKey { group: key.group, kind: key.kind, namespace: key.namespace, name: key.name })
+    Ok(ObjectKey::new(key.group, key.kind, key.namespace, key.name))
 }
 
 fn app_to_wire(app: AppReport) -> wire::AppReport {
@@ -260,12 +261,7 @@ mod tests {
 
     #[test]
     fn how_old_what_is_listed_is_comes_through() {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".into(),
-            namespace: "a".into(),
-            name: "x".into(),
-        };
+        let key = ObjectKey::new("", "ConfigMap", "a", "x");
         for as_of in [None, Some(Timestamp::UNIX_EPOCH)] {
             let object = ObjectReport {
                 key: key.clone(),

@@ -77,7 +77,7 @@ mod tests {
         let has_pods = kind == "Deployment";
         let group = if has_pods { "apps" } else { "" }.to_owned();
         let resource = Resource::new(&group, "v1", &format!("{}s", kind.to_lowercase()));
-        let key = ObjectKey { group, kind: kind.into(), namespace: "shop".into(), name: "web".into() };
+        let key = ObjectKey::new(group, kind, "shop", "web");
         let service_account = "rimward-tenants/shop".to_owned();
         let who = Identity::account(&service_account).unwrap();
         let target = Target { key, version: "v1".into(), service_account, judge: Judge::default() };

@@ -44,7 +44,7 @@ async fn listed(
     let spec = spec();
     let place = Place::new(&spec, &Plurals::of("", "v1", "ConfigMap", "configmaps")).unwrap();
     let found = list(&connection, &place).await;
-    let names = found.map(|(all, _)| all.into_iter().map(|object| object.key.name).collect());
+    let names = found.map(|(all, _)| all.into_iter().map(|object| object.key.name.clone()).collect());
     let asked = asked.lock().unwrap().clone();
     (names, asked)
 }

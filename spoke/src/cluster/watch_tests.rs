@@ -83,7 +83,9 @@ async fn next(receiver: &mut mpsc::Receiver<Input>) -> Event {
 
 fn synced(event: Event) -> Vec<String> {
     match event {
-        Event::WatchSynced { objects, .. } => objects.into_iter().map(|object| object.key.name).collect(),
+        Event::WatchSynced { objects, .. } => {
+            objects.into_iter().map(|object| object.key.name.clone()).collect()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -2,21 +2,44 @@
 //! ledger grows by the new keys, and everything that differs is looked at.
 //! What is in flight goes on and finds the new want when it ends (trust row 20).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rimward_proto::plan::PlanBundle;
 use rimward_proto::session::AckKind;
-use rimward_proto::{AppId, ObjectKey};
+use rimward_proto::{AppId, Digest, ObjectKey};
 
+use super::ascending::Ascending;
 use super::content::{Index, Pending};
 use super::ledger::{Latch, LedgerEntry, Spent};
-use super::managed::{ActiveBundle, Must, Prune, Step, Task, Want};
+use super::managed::{ActiveBundle, Managed, Must, Prune, Step, Task, Want};
 use super::state::{Active, State};
 
 /// Objects that two Apps want, by the one that does not get them.
 type Clashes = BTreeMap<AppId, Vec<(ObjectKey, AppId)>>;
+
+/// What one object shall be, by the indexes of a plan.
+struct Wanted<'p> {
+    key: &'p ObjectKey,
+    version: &'p String,
+    body: Digest,
+    bundle: &'p Arc<ActiveBundle>,
+}
+
+impl Wanted<'_> {
+    /// As it was wanted before, if that is the same: a digest less to compute.
+    fn want(&self, before: Option<Want>) -> Want {
+        match before {
+            Some(want) if want.body == self.body && want.bundle.id == self.bundle.id => {
+                let same = want.version == *self.version;
+                let version = if same { want.version } else { self.version.clone() };
+                Want { version, bundle: self.bundle.clone(), ..want }
+            }
+            _ => Want::new(self.body, self.version.clone(), self.bundle.clone()),
+        }
+    }
+}
 
 impl State {
     /// Puts a complete plan in force.
@@ -28,12 +51,13 @@ impl State {
             self.content.lost.insert(bundle.plan.digest);
         }
         let (wanted, clashes) = wanted(&bundles, &pending);
+        let changed = self.changed_terms(&bundles);
         self.recall_deletes(now);
         self.hand_over(&bundles);
         let meant = self.is_meant(pending.digest);
         self.grow_ledger(&wanted, meant);
         self.widen_search(&bundles);
-        self.exchange_wants(wanted);
+        self.exchange_wants(&wanted);
         if self.ledger.spent.plan != Some(pending.digest) {
             self.ledger.spent = Spent { plan: Some(pending.digest), deletes: 0 };
             self.count_again();
@@ -46,8 +70,7 @@ impl State {
         let ledger = self.ledger_writer.wanted;
         let active =
             Active { seq, digest, assignment, stored, plan, bundles, clashes, ledger, applied: false };
-        self.outbox
-            .plan_changed(active.bundles.keys().chain(self.ledger.entries.values().map(|entry| &entry.app)));
+        self.outbox.plan_changed(active.bundles.keys().chain(self.ledger.apps()));
         self.active = Some(active);
         if !resumed {
             self.ack(AckKind::Ready, digest, seq, None);
@@ -57,7 +80,34 @@ impl State {
         self.watches.stale = true;
         self.settle = true;
         self.rejudge(now);
-        self.touch_all(now);
+        self.touch_restless(&changed, now);
+    }
+
+    /// Apps of which the plan says more than another content: what is at rest by the old terms may not be by the new.
+    fn changed_terms(&self, bundles: &BTreeMap<AppId, Arc<ActiveBundle>>) -> BTreeSet<AppId> {
+        let terms = |bundle: &ActiveBundle| {
+            // Everything but the content and where it comes from.
+            let (digest, commit) = (Digest::of(b""), String::new());
+            let plan = PlanBundle { digest, commit, bytes: 0, objects: 0, ..bundle.plan.clone() };
+            (bundle.carried, plan)
+        };
+        let before = self.active.as_ref().map(|active| &active.bundles);
+        let same = |id: &AppId, bundle: &ActiveBundle| {
+            before.and_then(|before| before.get(id)).is_some_and(|before| terms(before) == terms(bundle))
+        };
+        bundles.iter().filter(|(id, bundle)| !same(id, bundle)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Touches everything that is not at rest, and what is of these Apps.
+    pub(crate) fn touch_restless(&mut self, apps: &BTreeSet<AppId>, now: Timestamp) {
+        let mut ledger = Ascending::new(&self.ledger.entries);
+        let restless = self.objects.iter().filter(|(key, managed)| {
+            let uid = ledger.get(key).and_then(|(_, entry)| entry.uid.as_deref());
+            let named = || managed.want.as_ref().is_some_and(|want| apps.contains(&want.bundle.id));
+            !managed.is_at_rest(uid) || (!apps.is_empty() && named())
+        });
+        let keys: Vec<ObjectKey> = restless.map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.touch(key, now));
     }
 
     /// A renamed App takes over what its former names left behind (`formerly`), as far as the plan has no App of that
@@ -90,17 +140,18 @@ impl State {
         }
     }
 
-    fn grow_ledger(&mut self, wanted: &BTreeMap<ObjectKey, Want>, meant: bool) {
-        let mut grew = std::mem::take(&mut self.unwritten);
+    fn grow_ledger(&mut self, wanted: &[Wanted<'_>], meant: bool) {
+        let (mut grew, mut new) = (std::mem::take(&mut self.unwritten), Vec::new());
         let lost = self.ledger.lost.is_some();
-        for (key, want) in wanted {
-            let bundle = &want.bundle;
+        let mut entries = self.ledger.entries.iter_mut().peekable();
+        for Wanted { key, version, bundle, .. } in wanted {
             let proved = meant && !bundle.carried;
-            let (version, service_account) = (&want.version, &bundle.plan.service_account);
-            match self.ledger.entries.get_mut(key) {
-                Some(entry) => {
+            let service_account = &bundle.plan.service_account;
+            while entries.next_if(|(at, _)| at < key).is_some() {}
+            match entries.next_if(|(at, _)| at == key) {
+                Some((_, entry)) => {
                     let same = entry.app == bundle.id
-                        && entry.version == *version
+                        && entry.version == **version
                         && entry.service_account == *service_account
                         && entry.latch == Latch::Open
                         && entry.counted.is_none()
@@ -113,14 +164,15 @@ impl State {
                         }
                         entry.found &= !proved;
                         (entry.app, entry.latch, entry.counted) = (bundle.id.clone(), Latch::Open, None);
-                        (entry.version, entry.service_account) = (version.clone(), service_account.clone());
+                        entry.version.clone_from(version);
+                        entry.service_account.clone_from(service_account);
                         grew = true;
                     }
                 }
                 None => {
                     let entry = LedgerEntry {
-                        key: key.clone(),
-                        version: version.clone(),
+                        key: (*key).clone(),
+                        version: (*version).clone(),
                         uid: None,
                         app: bundle.id.clone(),
                         service_account: service_account.clone(),
@@ -131,19 +183,25 @@ impl State {
                         found: lost && !proved,
                         counted: None,
                     };
-                    self.ledger.entries.insert(key.clone(), entry);
+                    new.push(((*key).clone(), entry));
                     grew = true;
                 }
             }
         }
+        self.ledger.entries.extend(new);
         if grew {
             self.ledger_writer.change();
         }
     }
 
-    fn exchange_wants(&mut self, mut wanted: BTreeMap<ObjectKey, Want>) {
+    fn exchange_wants(&mut self, wanted: &[Wanted<'_>]) {
+        let (mut wanted, mut new) = (wanted.iter().peekable(), Vec::new());
         for (key, managed) in &mut self.objects {
-            let want = wanted.remove(key);
+            while let Some(other) = wanted.next_if(|wanted| wanted.key < key) {
+                new.push(other);
+            }
+            let want = wanted.next_if(|wanted| wanted.key == key);
+            let want = want.map(|wanted| wanted.want(managed.want.clone()));
             let moved =
                 managed.want.as_ref().map(|want| want.digest) != want.as_ref().map(|want| want.digest);
             if moved {
@@ -178,13 +236,11 @@ impl State {
             }
             managed.want = want;
         }
-        for (key, want) in wanted {
-            let managed = self.objects.entry(key).or_default();
-            managed.want = Some(want);
-            if self.ledger.lost.is_some() {
-                // It may well be there: a read says so for less than an apply that is refused.
-                managed.must = Must::Look;
-            }
+        // It may well be there: a read says so for less than an apply that is refused.
+        let must = if self.ledger.lost.is_some() { Must::Look } else { Must::Nothing };
+        for wanted in new.into_iter().chain(wanted) {
+            let managed = Managed { want: Some(wanted.want(None)), must: must.clone(), ..Managed::default() };
+            self.objects.insert(wanted.key.clone(), Box::new(managed));
         }
         let entries = &self.ledger.entries;
         self.objects.retain(|key, managed| {
@@ -206,28 +262,34 @@ fn bundles(pending: &Pending) -> BTreeMap<AppId, Arc<ActiveBundle>> {
     carried.chain(planned).collect()
 }
 
-fn wanted(
-    bundles: &BTreeMap<AppId, Arc<ActiveBundle>>,
+/// What the plan wants, in the order of keys.
+fn wanted<'p>(
+    bundles: &'p BTreeMap<AppId, Arc<ActiveBundle>>,
     pending: &Pending,
-) -> (BTreeMap<ObjectKey, Want>, Clashes) {
-    let mut wanted: BTreeMap<ObjectKey, Want> = BTreeMap::new();
-    let mut clashes = Clashes::new();
+) -> (Vec<Wanted<'p>>, Clashes) {
     // What the plan says comes before what is only carried on.
     let carried = pending.stored.carried.iter().map(PlanBundle::id);
     let order = pending.plan.bundles.iter().map(PlanBundle::id).chain(carried);
+    let mut all = Vec::new();
     for bundle in order.filter_map(|id| bundles.get(&id)) {
-        for entry in bundle.index.iter().flat_map(|index| index.entries()) {
-            match wanted.get(&entry.key) {
-                Some(first) => {
-                    let clash = (entry.key.clone(), first.bundle.id.clone());
-                    clashes.entry(bundle.id.clone()).or_default().push(clash);
-                }
-                None => {
-                    let want = Want::new(entry.sha256, entry.version.clone(), bundle.clone());
-                    wanted.insert(entry.key.clone(), want);
-                }
-            }
-        }
+        let entries = bundle.index.iter().flat_map(|index| index.entries());
+        all.extend(entries.map(|entry| Wanted {
+            key: &entry.key,
+            version: &entry.version,
+            body: entry.sha256,
+            bundle,
+        }));
     }
-    (wanted, clashes)
+    // Of one key, whoever comes first stays first.
+    all.sort_by(|a, b| a.key.cmp(b.key));
+    let mut clashes = Clashes::new();
+    all.dedup_by(|other, first| {
+        let clash = other.key == first.key;
+        if clash {
+            let with = (other.key.clone(), first.bundle.id.clone());
+            clashes.entry(other.bundle.id.clone()).or_default().push(with);
+        }
+        clash
+    });
+    (all, clashes)
 }

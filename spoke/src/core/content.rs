@@ -2,7 +2,7 @@
 //! which of them are here, and fetching the rest. Until everything is here, the
 //! plan before it stays in force and nothing is pruned (trust row 18).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use rimward_proto::session::{self, AckKind};
 use rimward_proto::{AppId, Digest, ObjectKey, limits};
 
 use super::accept::Verdict;
+use super::ascending::Ascending;
 use super::effect::Work;
 use super::event::StoredPlan;
 use super::flight::{FAST_FIRST, FAST_MAX, Flight, Retry};
@@ -97,7 +98,7 @@ impl Pending {
         indexes && checked && self.missing.is_empty()
     }
 
-    fn index_here(&mut self, index: Arc<BundleIndex>, digest: Digest, known: &BTreeSet<Digest>) {
+    fn index_here(&mut self, index: Arc<BundleIndex>, digest: Digest, known: &HashSet<Digest>) {
         self.missing.remove(&digest);
         if !self.resumed {
             let objects = index.entries().iter().map(|entry| entry.sha256);
@@ -115,6 +116,13 @@ impl Pending {
         });
         self.indexes.keys().copied().chain([self.digest]).chain(objects.flatten()).collect()
     }
+}
+
+/// An index with the keys that the objects it names have already.
+fn shared(mut index: BundleIndex, objects: &BTreeMap<ObjectKey, Box<Managed>>) -> Arc<BundleIndex> {
+    let mut objects = Ascending::new(objects);
+    index.share_keys(|key| objects.get(key).map(|(key, _)| key.clone()));
+    Arc::new(index)
 }
 
 impl State {
@@ -138,7 +146,7 @@ impl State {
             .map(PlanBundle::id)
             .chain(plan.removed.iter().map(|removed| removed.id()))
             .collect();
-        let ours: BTreeSet<&AppId> = self.ledger.entries.values().map(|entry| &entry.app).collect();
+        let ours = self.ledger.apps();
         let last = match (&self.active, &self.pending) {
             (Some(active), _) => active.plan.bundles.iter().chain(&active.stored.carried),
             (None, Some(pending)) => pending.plan.bundles.iter().chain(&pending.stored.carried),
@@ -156,7 +164,7 @@ impl State {
         for item in &good {
             let index = pending.indexes.get(&item.digest).map(|_| BundleIndex::parse(&item.bytes));
             if let Some(Ok(index)) = index {
-                pending.index_here(Arc::new(index), item.digest, &known);
+                pending.index_here(shared(index, &self.objects), item.digest, &known);
             }
         }
         if !good.is_empty() {
@@ -215,7 +223,7 @@ impl State {
             return;
         }
         match index {
-            Some(Ok(index)) => pending.index_here(Arc::new(index), digest, &known),
+            Some(Ok(index)) => pending.index_here(shared(index, &self.objects), digest, &known),
             Some(Err(error)) => {
                 let (plan, seq) = (pending.digest, pending.stored.seq);
                 self.pending = self.next.take();
@@ -275,7 +283,7 @@ impl State {
         waiting.iter().for_each(|key| self.kick(key, now));
     }
 
-    fn content_in_force(&self) -> BTreeSet<Digest> {
+    fn content_in_force(&self) -> HashSet<Digest> {
         let bundles = self.active.iter().flat_map(|active| active.bundles.values());
         let entries = bundles.filter_map(|bundle| bundle.index.as_ref()).flat_map(|index| index.entries());
         entries.map(|entry| entry.sha256).filter(|digest| !self.content.lost.contains(digest)).collect()

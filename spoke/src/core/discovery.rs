@@ -137,12 +137,7 @@ impl State {
     /// True if the plan has a definition of this group that is not in force, or was not long enough to be served. Which
     /// kind it defines its body says; its name says the group.
     fn is_being_defined(&self, group: &str) -> bool {
-        let first = ObjectKey {
-            group: "apiextensions.k8s.io".to_owned(),
-            kind: "CustomResourceDefinition".to_owned(),
-            namespace: String::new(),
-            name: String::new(),
-        };
+        let first = ObjectKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", "");
         let defines = |name: &str| name.split_once('.').is_some_and(|(_, of)| of == group);
         let all = self.objects.range(&first..);
         let mut definitions = all

@@ -237,7 +237,7 @@ mod tests {
     use serde_json::json;
 
     fn key(kind: &str) -> ObjectKey {
-        ObjectKey { group: String::new(), kind: kind.into(), namespace: "a".into(), name: "a".into() }
+        ObjectKey::new("", kind, "a", "a")
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Writer {
         self.wanted += 1;
     }
 
+    /// Changes that are not durable yet.
+    pub fn behind(&self) -> u64 {
+        self.wanted - self.durable
+    }
+
     /// True if the newest change is durable.
     pub fn is_clean(&self) -> bool {
         self.durable == self.wanted

@@ -13,6 +13,7 @@ use rimward_proto::ObjectKey;
 use super::effect::{Effect, WatchSpec};
 use super::event::{Following, Unlisted};
 use super::health::Judge;
+use super::ledger::LedgerEntry;
 use super::lists::Lists;
 use super::state::State;
 
@@ -187,6 +188,12 @@ impl Watches {
     }
 }
 
+fn is_same_place(one: &LedgerEntry, other: &LedgerEntry) -> bool {
+    let (a, b) = (&one.key, &other.key);
+    (&a.namespace, &a.kind, &a.group) == (&b.namespace, &b.kind, &b.group)
+        && (&one.version, &one.service_account) == (&other.version, &other.service_account)
+}
+
 impl State {
     /// Asks for the watches that the ledger needs, if they changed.
     pub(crate) fn advance_watches(&mut self, now: Timestamp) {
@@ -222,7 +229,12 @@ impl State {
     /// Where objects of the ledger are, each namespace by itself; and of these the places whose kind is not served.
     fn places(&self) -> (BTreeSet<WatchSpec>, BTreeSet<WatchSpec>) {
         let (mut specs, mut unserved) = (BTreeSet::new(), BTreeSet::new());
+        let mut last: Option<&LedgerEntry> = None;
         for entry in self.ledger.entries.values() {
+            // Neighbours are mostly in one place.
+            if last.replace(entry).is_some_and(|last| is_same_place(last, entry)) {
+                continue;
+            }
             let kind = self.kinds.kind(&entry.key);
             let served = kind.is_some_and(|kind| {
                 kind.versions.contains(&entry.version) && kind.namespaced != entry.key.namespace.is_empty()
@@ -276,12 +288,7 @@ impl State {
 
     /// Keys of the ledger that would show in this watch.
     pub(super) fn covered(&self, watch: &WatchSpec) -> Vec<ObjectKey> {
-        let from = ObjectKey {
-            group: watch.group.clone(),
-            kind: watch.kind.clone(),
-            namespace: watch.namespace.clone(),
-            name: String::new(),
-        };
+        let from = ObjectKey::new(&watch.group, &watch.kind, &watch.namespace, "");
         let range = self.ledger.entries.range(from..).take_while(|(key, _)| watch.covers(key));
         let theirs = range.filter(|(_, entry)| entry.service_account == watch.service_account);
         theirs.map(|(key, _)| key.clone()).collect()

@@ -103,7 +103,7 @@ impl State {
         for (key, entry) in &self.ledger.entries {
             let stays = |managed: &Managed| managed.want.is_none() && managed.prune != Prune::Confirm;
             let counts = entry.latch == Latch::Open && !entry.keep && !entry.found;
-            if !counts || !self.objects.get(key).is_some_and(stays) {
+            if !counts || !self.objects.get(key).is_some_and(|managed| stays(managed)) {
                 continue;
             }
             let deletion = match active.fate(&entry.app) {

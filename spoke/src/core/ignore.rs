@@ -119,7 +119,7 @@ mod tests {
     use serde_json::json;
 
     fn key(kind: &str) -> ObjectKey {
-        ObjectKey { group: "apps".into(), kind: kind.into(), namespace: "a".into(), name: "a".into() }
+        ObjectKey::new("apps", kind, "a", "a")
     }
 
     #[test]

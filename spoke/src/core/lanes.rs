@@ -172,7 +172,7 @@ mod tests {
             "CustomResourceDefinition" => "apiextensions.k8s.io",
             _ => "",
         };
-        ObjectKey { group: group.into(), kind: kind.into(), namespace: "a".into(), name: name.into() }
+        ObjectKey::new(group, kind, "a", name)
     }
 
     fn place(app: &str, key: &ObjectKey) -> Place {
@@ -208,7 +208,7 @@ mod tests {
             push(&mut lanes, "t/large", "ConfigMap", &format!("l{i}"));
         }
         push(&mut lanes, "t/small", "ConfigMap", "s");
-        let order: Vec<_> = std::iter::from_fn(|| lanes.pop()).map(|key| key.name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| lanes.pop()).map(|key| key.name.clone()).collect();
         assert_eq!(order, ["l0", "s", "l1", "l2"]);
     }
 
@@ -224,7 +224,7 @@ mod tests {
         lanes.start(&definition);
         assert_eq!(lanes.pop(), None);
         lanes.finish(&definition);
-        assert_eq!(lanes.pop().map(|key| key.name), Some("a".into()));
+        assert_eq!(lanes.pop().map(|key| key.name.clone()), Some("a".into()));
         lanes.start(&map);
         assert_eq!(lanes.pop(), None);
         lanes.finish(&map);

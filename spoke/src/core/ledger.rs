@@ -3,7 +3,7 @@
 //! behind that nobody remembers; an entry leaves only when its object is
 //! confirmed gone or handed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use rimward_proto::{AppId, Digest, ObjectKey};
@@ -101,6 +101,19 @@ pub struct Spent {
 const DAY_HOURS: i64 = 24;
 
 impl Ledger {
+    /// The Apps it has objects of.
+    pub fn apps(&self) -> BTreeSet<&AppId> {
+        let (mut apps, mut last) = (BTreeSet::new(), None);
+        for entry in self.entries.values() {
+            // Neighbours are mostly of one App.
+            if last != Some(&entry.app) {
+                last = Some(&entry.app);
+                apps.insert(&entry.app);
+            }
+        }
+        apps
+    }
+
     /// Counts deletions that may be made from now on in the hour of `now`, and forgets what is older than a day.
     pub fn count_deletions(&mut self, count: u64, now: Timestamp) {
         let hour = hour_of(now);

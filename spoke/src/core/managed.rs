@@ -315,6 +315,16 @@ impl Managed {
         there && (self.must == Must::Nothing || compared) && self.problem.is_none()
     }
 
+    /// True if the object of this UID is as it shall be and nothing is to be done or said about it: only news of it, of its
+    /// account or of its App can change that.
+    pub fn is_at_rest(&self, uid: Option<&str>) -> bool {
+        let as_wanted = match (&self.want, &self.base) {
+            (Some(want), Some(base)) => want.digest == base.digest && uid == Some(base.uid.as_str()),
+            _ => false,
+        };
+        as_wanted && self.must == Must::Nothing && self.task == Task::Idle && self.problem.is_none()
+    }
+
     /// True while a request is queued or in flight.
     pub fn is_moving(&self) -> bool {
         matches!(self.task, Task::Queued(_) | Task::Flying(_))

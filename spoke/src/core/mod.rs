@@ -11,6 +11,7 @@
 pub mod accept;
 mod activate;
 mod apply;
+mod ascending;
 mod audit;
 mod compare;
 mod content;

@@ -65,12 +65,7 @@ impl Observed {
         let meta = object.get("metadata")?;
         let text = |field: &str| meta.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let label = |name: &str| meta.get("labels")?.get(name)?.as_str().map(str::to_owned);
-        let key = ObjectKey {
-            group: group.into(),
-            kind: kind.into(),
-            namespace: text("namespace"),
-            name: text("name"),
-        };
+        let key = ObjectKey::new(group, kind, text("namespace"), text("name"));
         let uid = text("uid");
         if key.name.is_empty() || uid.is_empty() {
             return None;

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn key(group: &str, kind: &str) -> ObjectKey {
-        ObjectKey { group: group.into(), kind: kind.into(), namespace: "a".into(), name: "a".into() }
+        ObjectKey::new(group, kind, "a", "a")
     }
 
     #[test]

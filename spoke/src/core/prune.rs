@@ -12,7 +12,7 @@ use rimward_proto::{AppId, ObjectKey};
 use super::errors::{ApiError, ErrorKind};
 use super::event::Live;
 use super::flight::{FAST_FIRST, FAST_MAX, backoff};
-use super::managed::{Managed, Problem, Prune, Task};
+use super::managed::{Problem, Prune, Task};
 use super::state::{Active, State};
 
 /// What the plan in force says about pruning an App.
@@ -56,9 +56,8 @@ impl State {
         if active.bundles.values().any(|bundle| bundle.index.is_none()) {
             return by_app;
         }
-        for (key, entry) in &self.ledger.entries {
-            let unwanted = self.objects.get(key).is_some_and(|managed| managed.want.is_none());
-            if unwanted {
+        for (key, _) in self.objects.iter().filter(|(_, managed)| managed.want.is_none()) {
+            if let Some(entry) = self.ledger.entries.get(key) {
                 by_app.entry(entry.app.clone()).or_default().push(key.clone());
             }
         }
@@ -80,7 +79,7 @@ impl State {
             && index
                 .entries()
                 .iter()
-                .all(|entry| self.objects.get(&entry.key).is_some_and(Managed::is_applied))
+                .all(|entry| self.objects.get(&entry.key).is_some_and(|managed| managed.is_applied()))
     }
 
     /// Has every prunable object looked at. True if something was queued for it.

@@ -114,7 +114,7 @@ impl State {
             return Err("a newer plan is on its way");
         }
         let granted = |managed: &Managed| managed.stuck.as_ref().is_some_and(|stuck| stuck.granted);
-        if self.objects.get(key).is_some_and(granted) {
+        if self.objects.get(key).is_some_and(|managed| granted(managed)) {
             return Ok(());
         }
         if self.ledger.spent.deletes >= deletion.max_per_plan {

@@ -12,6 +12,7 @@ use rimward_proto::session::SpokeMessage;
 use rimward_proto::{AppId, ObjectKey};
 use serde::Serialize;
 
+use super::ascending::Ascending;
 use super::depends::DEPENDS_ON;
 use super::effect::Effect;
 use super::health::Standing;
@@ -115,7 +116,7 @@ impl State {
 
     fn cleared_and_unaccounted(&self) -> (Vec<AppId>, Vec<AppId>) {
         let Some(active) = &self.active else { return (Vec::new(), Vec::new()) };
-        let ours: BTreeSet<&AppId> = self.ledger.entries.values().map(|entry| &entry.app).collect();
+        let ours = self.ledger.apps();
         let removed = active.plan.removed.iter().map(|removed| removed.id());
         let gone = |app: &AppId| !ours.contains(app) && self.is_known_whole(&app.tenant);
         let cleared = removed.filter(gone).collect();
@@ -126,8 +127,8 @@ impl State {
     fn changed_apps(&mut self, full: bool, now: Timestamp) -> Vec<AppReport> {
         let dirty = std::mem::take(&mut self.outbox.dirty);
         let mut left = BTreeMap::<AppId, Vec<ObjectKey>>::new();
-        for (key, entry) in &self.ledger.entries {
-            if self.objects.get(key).is_some_and(|managed| managed.want.is_none()) {
+        for (key, _) in self.objects.iter().filter(|(_, managed)| managed.want.is_none()) {
+            if let Some(entry) = self.ledger.entries.get(key) {
                 left.entry(entry.app.clone()).or_default().push(key.clone());
             }
         }
@@ -166,8 +167,10 @@ impl State {
         let entries =
             bundle.and_then(|bundle| bundle.index.as_ref()).map(|index| index.entries()).unwrap_or_default();
         if let Some(bundle) = bundle {
+            let mut objects = Ascending::new(&self.objects);
             for entry in entries {
-                tally.add(&entry.key, self.wanted_verdict(active, bundle, &entry.key, now));
+                let managed = objects.get(&entry.key).map(|(_, managed)| managed.as_ref());
+                tally.add(&entry.key, self.wanted_verdict(active, bundle, &entry.key, managed, now));
             }
         }
         let ready = tally.ready;
@@ -199,8 +202,9 @@ impl State {
 
     /// The objects among these that were there before and were taken over.
     fn taken_over(&self, entries: &[IndexEntry]) -> Vec<TakenReport> {
+        let mut ledger = Ascending::new(&self.ledger.entries);
         let taken = entries.iter().filter_map(|entry| {
-            let managers = &self.ledger.entries.get(&entry.key)?.taken_from;
+            let managers = &ledger.get(&entry.key)?.1.taken_from;
             let theirs = !managers.is_empty();
             theirs.then(|| TakenReport { key: entry.key.clone(), managers: managers.clone() })
         });
@@ -212,6 +216,7 @@ impl State {
         active: &Active,
         bundle: &ActiveBundle,
         key: &ObjectKey,
+        managed: Option<&Managed>,
         now: Timestamp,
     ) -> Verdict {
         let clash =
@@ -220,7 +225,7 @@ impl State {
             return verdict(Grade::Failed, "Conflict", &format!("{other} wants it too"));
         }
         let progressing = || verdict(Grade::Progressing, "Progressing", "not applied yet");
-        let Some(managed) = self.objects.get(key) else { return progressing() };
+        let Some(managed) = managed else { return progressing() };
         if let Some(problem) = &managed.problem {
             let grade = match problem.reason {
                 "Unknown" | DEPENDS_ON => Grade::Unknown,
@@ -247,7 +252,8 @@ impl State {
         key: &ObjectKey,
         now: Timestamp,
     ) -> bool {
-        self.wanted_verdict(active, bundle, key, now).grade == Grade::Ready
+        let managed = self.objects.get(key).map(AsRef::as_ref);
+        self.wanted_verdict(active, bundle, key, managed, now).grade == Grade::Ready
     }
 
     fn health_verdict(&self, managed: &Managed, now: Timestamp) -> Verdict {

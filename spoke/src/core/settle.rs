@@ -2,6 +2,8 @@
 //! known now, say that the plan is applied, forget content nobody needs. And
 //! the dispatch of what completes.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use rimward_proto::ObjectKey;
 use rimward_proto::session::AckKind;
@@ -12,8 +14,12 @@ use super::flight::Flight;
 use super::managed::{Managed, Prune, Task};
 use super::state::State;
 
-/// Baselines go to disk at the end of a plan, and else at most this often: losing them costs reads, not correctness.
+/// Baselines go to disk at the end of a plan that changed many, and else at most this often: losing them costs reads, not
+/// correctness.
 const BASELINES_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Many are one in this number: a small plan must not cost writing down all that it left alone.
+const BASELINES_SHARE: u64 = 16;
 
 /// The shortest sleep asked for, so that a mistake in a timer costs ten wake-ups a second, not a core.
 const LEAST_WAIT: SignedDuration = SignedDuration::from_millis(100);
@@ -72,7 +78,8 @@ impl State {
             self.start_work(Flight::Ledger, Work::WriteLedger(ledger));
         }
         let first = self.active.as_ref().is_some_and(|active| !active.applied);
-        let time = first || now >= self.baselines_at + BASELINES_EVERY;
+        let many = self.baselines.behind() * BASELINES_SHARE >= self.objects.len() as u64;
+        let time = (first && many) || now >= self.baselines_at + BASELINES_EVERY;
         if self.is_quiet() && self.active.is_some() && time && self.baselines.is_due(now) {
             self.baselines.start();
             self.baselines_at = now;
@@ -132,7 +139,7 @@ impl State {
                 self.noted(Flight::Ledger, result, now);
                 self.settle = true;
                 if behind {
-                    self.touch_all(now);
+                    self.touch_restless(&BTreeSet::new(), now);
                 }
                 self.written_ahead(now);
             }
@@ -197,7 +204,7 @@ impl State {
     /// Asks to be woken when the next thing is due by time alone.
     pub(crate) fn advance_wake(&mut self, now: Timestamp) {
         let waiting = |(at, key): &&(Timestamp, _)| {
-            let managed: Option<&Managed> = self.objects.get(key);
+            let managed: Option<&Managed> = self.objects.get(key).map(AsRef::as_ref);
             managed.is_some_and(|managed| matches!(managed.task, Task::Waiting(until) if until == *at))
                 || managed.is_some_and(|managed| managed.unhealthy.is_some())
         };

@@ -70,7 +70,8 @@ pub struct State {
     pub(crate) ahead_of: BTreeMap<ObjectKey, u64>,
     pub(crate) baselines: Writer,
     pub(crate) baselines_at: Timestamp,
-    pub(crate) objects: BTreeMap<ObjectKey, Managed>,
+    /// Boxed, because a tree that grows at its end is half empty.
+    pub(crate) objects: BTreeMap<ObjectKey, Box<Managed>>,
     pub(crate) queue: Lanes,
     pub(crate) alarms: BTreeSet<(Timestamp, ObjectKey)>,
     pub(crate) needs: Needs,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rimward_proto::bundle::IndexEntry;
 use rimward_proto::{ObjectKey, TenantName};
 
 use super::effect::{TenantSetup, Work};
@@ -153,6 +154,10 @@ impl Tenants {
     }
 }
 
+fn same_namespace(a: &IndexEntry, b: &IndexEntry) -> bool {
+    a.key.namespace == b.key.namespace
+}
+
 fn id_of(bundle: &ActiveBundle) -> TenantId {
     (bundle.plan.tenant.clone(), bundle.plan.service_account.clone())
 }
@@ -173,10 +178,11 @@ impl State {
             let ceiling = &self.settings.namespaces;
             let inside = bundle.plan.namespaces.iter().filter(|name| glob::covers(ceiling, name));
             setup.create.extend(inside.filter(|name| !name.contains('*')).cloned());
-            let used =
-                bundle.index.iter().flat_map(|index| index.entries()).map(|entry| &entry.key.namespace);
-            let matched =
-                used.filter(|name| !name.is_empty() && glob::any_matches(&bundle.plan.namespaces, name));
+            let entries = bundle.index.iter().flat_map(|index| index.entries().chunk_by(same_namespace));
+            let used: BTreeSet<&String> = entries.map(|entries| &entries[0].key.namespace).collect();
+            let matched = used
+                .into_iter()
+                .filter(|name| !name.is_empty() && glob::any_matches(&bundle.plan.namespaces, name));
             setup.used.extend(matched.filter(|name| glob::any_matches(ceiling, name)).cloned());
         }
         for setup in setups.values_mut() {

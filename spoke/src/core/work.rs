@@ -79,12 +79,6 @@ impl State {
         self.touch(key, now);
     }
 
-    /// Touches everything.
-    pub(crate) fn touch_all(&mut self, now: Timestamp) {
-        let keys: Vec<ObjectKey> = self.objects.keys().cloned().collect();
-        keys.iter().for_each(|key| self.touch(key, now));
-    }
-
     /// Tries again what failed for one of these reasons.
     pub(crate) fn kick_problems(&mut self, reasons: &[&str], now: Timestamp) {
         let due = |problem: &Option<Problem>| problem.as_ref().is_some_and(|p| reasons.contains(&p.reason));

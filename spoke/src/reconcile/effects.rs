@@ -261,7 +261,7 @@ impl Executor {
     fn place(&self, target: &Target) -> Result<(Identity, Resource), ApiError> {
         let who = Identity::account(&target.service_account)
             .ok_or_else(|| ApiError::new(ErrorKind::Forbidden, "the ServiceAccount is not namespace/name"))?;
-        let ObjectKey { group, kind, .. } = &target.key;
+        let (group, kind) = (&target.key.group, &target.key.kind);
         let resource = self.plurals.load().resource(group, &target.version, kind);
         Ok((who, resource.ok_or_else(not_served)?))
     }

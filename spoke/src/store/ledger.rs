@@ -207,8 +207,7 @@ mod tests {
         for i in 0..objects {
             let uid = Digest::of(&i.to_be_bytes()).hex();
             let (group, kind) = (String::new(), "ConfigMap".to_owned());
-            let key =
-                ObjectKey { group, kind, namespace: "shop".into(), name: format!("config-{}", &uid[32..]) };
+            let key = ObjectKey::new(group, kind, "shop", format!("config-{}", &uid[32..]));
             let entry = LedgerEntry {
                 finished: None,
                 keep: false,

@@ -1,6 +1,7 @@
-//! JSON, compressed, and unpacked within a bound.
+//! JSON, compressed, and unpacked within a bound. Both in one go, so that the
+//! JSON of a large ledger is never in memory as a whole.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, BufWriter, Read};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,16 +11,16 @@ const LEVEL: i32 = 3;
 
 /// The compressed JSON of `value`.
 pub fn pack<T: Serialize + ?Sized>(value: &T) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(value).map_err(io::Error::other)?;
-    zstd::bulk::compress(&json, LEVEL)
+    let mut out = BufWriter::new(zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?);
+    serde_json::to_writer(&mut out, value).map_err(io::Error::other)?;
+    out.into_inner()?.finish()
 }
 
 /// The value in `packed`, if it is one and unpacks to at most `limit` bytes.
 pub fn unpack<T: DeserializeOwned>(packed: &[u8], limit: u64) -> Option<T> {
-    let mut json = Vec::new();
-    let decoder = zstd::stream::read::Decoder::new(packed).ok()?;
-    decoder.take(limit + 1).read_to_end(&mut json).ok()?;
-    (json.len() as u64 <= limit).then(|| serde_json::from_slice(&json).ok()).flatten()
+    // What is longer ends before its end, and is not JSON.
+    let json = zstd::stream::read::Decoder::new(packed).ok()?.take(limit);
+    serde_json::from_reader(BufReader::new(json)).ok()
 }
 
 #[cfg(test)]

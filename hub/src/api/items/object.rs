@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use rimward_proto::report::{AppReport, FieldDrift, Listed, ObjectReport, TakenReport};
-use rimward_proto::{ClusterName, ObjectKey};
+use rimward_proto::{ClusterName, KeyParts, ObjectKey};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ pub struct ObjectRef {
 impl ObjectRef {
     /// The object of this key, at a version if that is known.
     pub fn new(key: &ObjectKey, version: Option<&str>) -> Self {
-        let ObjectKey { group, kind, namespace, name } = key.clone();
+        let KeyParts { group, kind, namespace, name } = (**key).clone();
         Self { group, version: version.map(str::to_owned), kind, namespace, name }
     }
 }

@@ -258,11 +258,6 @@ pub(super) fn render_all(
 }
 
 fn may_define(tenant: &Tenant) -> bool {
-    let crd = ObjectKey {
-        group: "apiextensions.k8s.io".to_owned(),
-        kind: "CustomResourceDefinition".to_owned(),
-        namespace: String::new(),
-        name: String::new(),
-    };
+    let crd = ObjectKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", "");
     guardrails::kind_allowed(tenant, &crd, Scope::Cluster).is_ok()
 }

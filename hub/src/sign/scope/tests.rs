@@ -35,12 +35,7 @@ fn key(text: &str) -> ObjectKey {
     let (kind, rest) = text.split_once('/').unwrap();
     let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
     let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
-    ObjectKey {
-        group: group.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    }
+    ObjectKey::new(group, kind, namespace, name)
 }
 
 struct World {

@@ -105,8 +105,7 @@ fn hurt(path: &Path) {
 }
 
 fn plan() -> (Plan, Vec<u8>) {
-    let key =
-        ObjectKey { group: String::new(), kind: "ConfigMap".into(), namespace: "a".into(), name: "x".into() };
+    let key = ObjectKey::new("", "ConfigMap", "a", "x");
     let entry = IndexEntry { key, version: "v1".into(), sha256: Digest::of(OBJECT), bytes: 6 };
     let index = BundleIndex::new(vec![entry]).unwrap().to_bytes().unwrap();
     let bundle = PlanBundle {

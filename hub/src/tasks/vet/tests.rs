@@ -71,12 +71,7 @@ impl Rig {
 
     /// An entry with one ConfigMap.
     fn entry(&mut self, app: &str, namespace: &str, name: &str) -> PlanBundle {
-        let key = ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".to_owned(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        };
+        let key = ObjectKey::new("", "ConfigMap", namespace, name);
         let object: Arc<[u8]> = name.as_bytes().into();
         let sha256 = Digest::of(&object);
         let bytes = object.len() as u64;

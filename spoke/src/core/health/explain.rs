@@ -92,12 +92,7 @@ mod tests {
     use serde_json::json;
 
     fn work() -> ExplainWork {
-        let key = ObjectKey {
-            group: "apps".into(),
-            kind: "Deployment".into(),
-            namespace: "shop".into(),
-            name: "web".into(),
-        };
+        let key = ObjectKey::new("apps", "Deployment", "shop", "web");
         let target =
             Target { key, version: "v1".into(), service_account: "a/b".into(), judge: Judge::default() };
         let since = "2026-03-01T12:00:00Z".parse().unwrap();

@@ -14,6 +14,7 @@ use rimward_proto::plan::HealthCel;
 use rimward_proto::{AppId, Digest};
 use serde_json::Value;
 
+use super::super::ascending::Ascending;
 use super::super::glob;
 use super::super::ignore::{self, Left};
 use super::super::state::State;
@@ -253,8 +254,9 @@ impl State {
             });
         }
         let mut marked = Vec::new();
+        let mut ledger = Ascending::new(&self.ledger.entries);
         for (key, managed) in &mut self.objects {
-            let Some(entry) = self.ledger.entries.get(key) else { continue };
+            let Some((_, entry)) = ledger.get(key) else { continue };
             let place = (entry.service_account.as_str(), key.group.as_str(), key.kind.as_str());
             managed.judge = judges.get(&place).cloned().unwrap_or_default();
             managed.over = managed.want.as_ref().is_some_and(|want| entry.is_over(&want.body));

@@ -48,12 +48,7 @@ pub fn config(namespace: &str, name: &str, value: &str) -> Value {
 pub fn key_of(object: &Value) -> ObjectKey {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let group = text("/apiVersion").split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
-    ObjectKey {
-        group,
-        kind: text("/kind"),
-        namespace: text("/metadata/namespace"),
-        name: text("/metadata/name"),
-    }
+    ObjectKey::new(group, text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
 }
 
 /// The key of a ConfigMap.
