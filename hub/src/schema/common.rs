@@ -44,6 +44,20 @@ pub struct Metadata {
     pub name: Name,
 }
 
+/// What a variable stands for: one scalar. Null: somebody nearer must say it.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum Scalar {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// Yes or no.
+    Bool(bool),
+    /// Not said here.
+    Null(()),
+}
+
 /// Which clusters. All parts must hold; `{}` is every cluster.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]

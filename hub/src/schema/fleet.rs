@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use super::{ApiVersion, Deletion, Drift, Health, LongName, Rollout, Takeover};
+use super::{ApiVersion, Deletion, Drift, Health, LongName, Rollout, Scalar, Takeover};
 
 /// What holds for the whole fleet. At most one; without it, the defaults hold.
 #[derive(Debug, JsonSchema)]
@@ -95,4 +95,7 @@ pub struct ClusterMetadata {
 /// More about the cluster.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ClusterSpec {}
+pub struct ClusterSpec {
+    /// Values of variables that Apps declare.
+    pub variables: Option<BTreeMap<String, Scalar>>,
+}

@@ -7,6 +7,7 @@
 mod app;
 mod common;
 mod fleet;
+mod guardrail;
 mod tenant;
 mod testing;
 
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 pub use app::*;
 pub use common::*;
 pub use fleet::*;
+pub use guardrail::*;
 pub use tenant::*;
 pub use testing::*;
 
@@ -35,6 +37,7 @@ pub fn kinds() -> Vec<KindSchema> {
         KindSchema { kind: "Fleet", schema: schema_of::<FleetDocument>() },
         KindSchema { kind: "Cluster", schema: schema_of::<ClusterDocument>() },
         KindSchema { kind: "Tenant", schema: schema_of::<TenantDocument>() },
+        KindSchema { kind: "Guardrail", schema: schema_of::<GuardrailDocument>() },
         KindSchema { kind: "Test", schema: schema_of::<TestDocument>() },
         KindSchema { kind: "App", schema: schema_of::<AppDocument>() },
     ]

@@ -49,6 +49,19 @@ pub struct TenantSpec {
     pub objects: Option<Objects>,
     /// What its Apps may ask for.
     pub limits: Option<Limits>,
+    /// How much its Apps may be together, on each cluster.
+    pub quota: Option<Quota>,
+}
+
+/// How much a tenant's Apps may be together, on each cluster.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quota {
+    /// Objects.
+    pub objects: Option<u64>,
+    /// Bytes of their canonical JSON, as in 512Ki, 4Mi or 1Gi.
+    #[schemars(regex(pattern = r"^[0-9]+(Ki|Mi|Gi)$"))]
+    pub bytes: Option<String>,
 }
 
 /// A repository of a tenant.

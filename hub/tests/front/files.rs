@@ -18,10 +18,13 @@ pub fn tree(files: &[(&str, &str)]) -> Arc<SourceTree> {
     Arc::new(SourceTree { files, ..SourceTree::default() })
 }
 
+/// A file beside the App that examples name as a patch, and what is in it.
+const PATCH: (&str, &str) = ("patches/config.yaml", "[{op: add, path: /metadata/labels, value: {a: b}}]\n");
+
 /// What the reader says of one document, in its place.
 pub fn read(kind: &str, text: &str) -> Vec<Note> {
     let validated = match kind {
-        "App" => validate::tenant_alone(tree(&[("web/rimward.yaml", text)])),
+        "App" => validate::tenant_alone(tree(&[("web/rimward.yaml", text), PATCH])),
         _ => validate::fleet(&tree(&[("fleet.yaml", text)])).0,
     };
     validated.notes.into_iter().map(|(_, note)| note).collect()

@@ -12,10 +12,11 @@ use serde_json::{Map, Value, json};
 use crate::files::{documents, errors, kind, read, repository};
 
 /// A document of each kind with every field there is.
-const FULL: [(&str, &str); 5] = [
+const FULL: [(&str, &str); 6] = [
     ("Fleet", include_str!("full/fleet.yaml")),
     ("Cluster", include_str!("full/cluster.yaml")),
     ("Tenant", include_str!("full/tenant.yaml")),
+    ("Guardrail", include_str!("full/guardrail.yaml")),
     ("Test", include_str!("full/test.yaml")),
     ("App", include_str!("full/app.yaml")),
 ];
