@@ -198,9 +198,6 @@ async fn usage(rig: &Rig) -> Result<()> {
 
 async fn not_built(rig: &Rig) -> Result<()> {
     for command in [
-        "new",
-        "validate",
-        "test",
         "plan",
         "install",
         "login",

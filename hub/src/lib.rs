@@ -18,6 +18,7 @@ pub mod pki;
 pub mod probes;
 pub mod render;
 pub mod run;
+pub mod schema;
 pub mod session;
 pub mod sign;
 pub mod source;

@@ -180,7 +180,8 @@ mod tests {
         for one in keys() {
             for other in keys() {
                 assert_eq!(one == other, *one == *other, "{one:?} {other:?}");
-                let odd = [&one, &other].iter().any(|key| key.0.joined.iter().filter(|b| **b == 0).count() > 3);
+                let odd =
+                    [&one, &other].iter().any(|key| key.0.joined.iter().filter(|b| **b == 0).count() > 3);
                 if !odd {
                     assert_eq!(one.cmp(&other), (*one).cmp(&*other), "{one:?} {other:?}");
                 }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit::Failure;
 use super::explain::ExplainArgs;
+use super::offline_args::{New, NewArgs, TestArgs, ValidateArgs};
 use super::plan_args::PlanArgs;
 use super::reference::Reference;
 
@@ -56,7 +57,7 @@ pub struct Global {
     /// Do not ask
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Only of this tenant
+    /// Only of this tenant; of `new app`: whose App it will be
     #[arg(short, long, global = true)]
     pub tenant: Option<String>,
     /// Only of this App: NAME or TENANT/NAME
@@ -88,6 +89,10 @@ pub enum Output {
     Name,
     /// For people, in sentences.
     Text,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for test reports.
+    Junit,
     /// A comment on a pull request.
     Markdown,
 }
@@ -131,12 +136,12 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Start a fleet, tenant or App (not built yet)
-    New(Rest),
-    /// Check files (not built yet)
-    Validate(Rest),
-    /// Run a fleet's tests (not built yet)
-    Test(Rest),
+    /// Start a fleet, a tenant or an App: writes its first files
+    New(NewArgs),
+    /// Check the files of a fleet repo or of a tenant's; needs no hub
+    Validate(ValidateArgs),
+    /// Run the Tests of a fleet repo; needs no hub
+    Test(TestArgs),
     /// What a change would do to every cluster, before it is made
     Plan(PlanArgs),
     /// Install the hub or a spoke (not built yet; see enroll)
@@ -320,11 +325,13 @@ fn commit(text: &str) -> Result<String, String> {
 impl Command {
     /// What it can print, the default first.
     fn formats(&self) -> &'static [Output] {
-        use Output::{Json, Markdown, Name, Table, Text, Wide, Yaml};
+        use Output::{Json, Junit, Markdown, Name, Sarif, Table, Text, Wide, Yaml};
         match self {
             Command::Get(_) | Command::Describe { .. } | Command::Status | Command::Version => {
                 &[Table, Wide, Json, Yaml, Name]
             }
+            Command::Validate(_) => &[Text, Json, Sarif],
+            Command::Test(_) => &[Text, Json, Junit],
             Command::Plan(_) => &[Text, Json, Yaml, Markdown],
             Command::Explain(_) => &[Text, Json, Yaml],
             _ => &[],
@@ -334,9 +341,6 @@ impl Command {
     /// Its name, if it is part of the interface and not of this version.
     pub fn unbuilt(&self) -> Option<&'static str> {
         Some(match self {
-            Command::New(_) => "new",
-            Command::Validate(_) => "validate",
-            Command::Test(_) => "test",
             Command::Install(_) => "install",
             Command::Login(_) => "login",
             Command::History(_) => "history",
@@ -367,8 +371,9 @@ pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
         return Ok(());
     }
     let get = matches!(command, Command::Get(_));
+    let new_app = matches!(command, Command::New(args) if args.what == New::App);
     let filters = [
-        ("--tenant", global.tenant.is_some()),
+        ("--tenant", global.tenant.is_some() && !new_app),
         ("--app", global.app.is_some()),
         ("--cluster", global.cluster.is_some()),
         ("--labels", global.labels.is_some()),

@@ -10,18 +10,27 @@ mod describe;
 mod enroll;
 mod exit;
 mod explain;
+mod folders;
 mod get;
+mod junit;
 mod kube_apply;
+mod new;
+mod notes;
+mod offline_args;
 mod output;
 mod plan;
 mod plan_args;
 mod plan_folders;
+mod quote;
 mod reconcile;
 mod reference;
+mod sarif;
 mod sse;
 mod status;
 mod tenant_roles;
+mod test;
 mod text;
+mod validate;
 mod wait;
 mod watch;
 mod yaml;
@@ -82,6 +91,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             output::print(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Yes)
         }
+        Command::New(args) => new::run(&global, &args),
+        Command::Validate(args) => validate::run(&global, &args),
+        Command::Test(args) => test::run(&global, &args),
         Command::Plan(args) => plan::run(&global, &args).await,
         Command::Explain(args) => explain::run(&client()?, &global, &args).await,
         Command::Version => status::version(&global),

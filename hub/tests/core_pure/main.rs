@@ -4,6 +4,7 @@
 mod absence;
 mod approval;
 mod bounded;
+mod cases;
 mod codes;
 mod depends;
 mod explain;

@@ -82,7 +82,7 @@ fn load_with_index(context: &Context<'_>) -> AppsLoad {
 }
 
 /// True of the name of an App file, and of names that people give one.
-fn meant_as_app(name: &str) -> bool {
+pub(super) fn meant_as_app(name: &str) -> bool {
     ["rimward.yaml", "rimward.yml", "rimward.json"].iter().any(|app| name.eq_ignore_ascii_case(app))
 }
 

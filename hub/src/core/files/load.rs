@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rimward_proto::nearest::closest;
 
 use super::check::Check;
-use super::{API_VERSION, fleet, guardrail, header, tenant, unknown_cluster};
+use super::{API_VERSION, cases, fleet, guardrail, header, tenant, unknown_cluster};
 use crate::core::codes;
 use crate::core::model::{Cluster, Fleet, Guardrail, LeftOut, Policy, Selector, SourceTree, Tenant};
 use crate::core::note::{Note, Position};
@@ -31,7 +31,8 @@ pub struct FleetLoad {
     pub good: BTreeMap<String, Arc<[u8]>>,
 }
 
-const KINDS: [&str; 8] =
+/// Kinds of our own documents.
+pub(super) const KINDS: [&str; 8] =
     ["Fleet", "Cluster", "Tenant", "App", "RolloutStrategy", "Guardrail", "Test", "Notifier"];
 
 enum Doc {
@@ -173,7 +174,7 @@ fn keep(
     kept
 }
 
-fn is_yaml(path: &str) -> bool {
+pub(super) fn is_yaml(path: &str) -> bool {
     [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending))
 }
 
@@ -246,6 +247,10 @@ fn document(check: &mut Check<'_>, node: &Node) -> Option<Doc> {
         "App" => {
             check.error(codes::KIND, node.at, "an App has no place in the fleet repo").help =
                 "put it into a source of its tenant".to_owned();
+            None
+        }
+        cases::KIND => {
+            check.notes.append(&mut cases::warnings(check.file, node));
             None
         }
         kind if KINDS.contains(&kind) => {

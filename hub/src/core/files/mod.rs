@@ -4,6 +4,7 @@
 
 mod app;
 mod apps;
+mod cases;
 mod changes;
 mod check;
 mod fleet;
@@ -16,6 +17,7 @@ mod pointer;
 mod selector;
 mod source;
 mod tenant;
+mod what;
 
 use std::collections::BTreeMap;
 
@@ -30,9 +32,11 @@ use super::yaml::{Node, Value};
 
 pub(in crate::core) use apps::load_apps_indexed;
 pub use apps::{AppsLoad, load_apps};
+pub use cases::{Case, Test, TestsLoad, load_tests};
 pub use fleet::{DEFAULT_HEALTH_TIMEOUT, DEFAULT_MAX_PER_PLAN, DEFAULT_PROTECT};
 pub use load::{FleetLoad, load_fleet};
 pub(in crate::core) use options::{DRIFT_MODES, TAKEOVERS, listed, word};
+pub use what::{KindsIn, kinds_in};
 
 /// The `apiVersion` of our own documents.
 pub const API_VERSION: &str = "rimward.dev/v1alpha1";
