@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::exit::Failure;
 use super::explain::ExplainArgs;
-use super::offline_args::{New, NewArgs, TestArgs, ValidateArgs};
+use super::offline_args::{NewArgs, TestArgs, ValidateArgs};
 use super::plan_args::PlanArgs;
 use super::reference::Reference;
 
@@ -324,7 +323,7 @@ fn commit(text: &str) -> Result<String, String> {
 
 impl Command {
     /// What it can print, the default first.
-    fn formats(&self) -> &'static [Output] {
+    pub fn formats(&self) -> &'static [Output] {
         use Output::{Json, Junit, Markdown, Name, Sarif, Table, Text, Wide, Yaml};
         match self {
             Command::Get(_) | Command::Describe { .. } | Command::Status | Command::Version => {
@@ -357,46 +356,4 @@ impl Command {
             _ => return None,
         })
     }
-}
-
-/// Refuses flags that would mean nothing for this command, and those that are not built yet.
-pub fn check(global: &Global, command: &Command) -> Result<(), Failure> {
-    if global.context.is_some() {
-        return Err(Failure::not_built("--context"));
-    }
-    if global.token_file.is_some() {
-        return Err(Failure::not_built("--token-file"));
-    }
-    if command.unbuilt().is_some() {
-        return Ok(());
-    }
-    let get = matches!(command, Command::Get(_));
-    let new_app = matches!(command, Command::New(args) if args.what == New::App);
-    let filters = [
-        ("--tenant", global.tenant.is_some() && !new_app),
-        ("--app", global.app.is_some()),
-        ("--cluster", global.cluster.is_some()),
-        ("--labels", global.labels.is_some()),
-        ("--state", global.state.is_some()),
-        ("--watch", global.watch),
-    ];
-    // An App is explained on a cluster.
-    let means = |name: &str| get || (name == "--cluster" && matches!(command, Command::Explain(_)));
-    let without_meaning =
-        filters.into_iter().find(|(name, given)| *given && !means(name)).map(|(name, _)| name);
-    let formats = command.formats();
-    let output = (global.output.is_some() && formats.is_empty()).then_some("--output");
-    let yes = (global.yes && !matches!(command, Command::Approve(_))).then_some("--yes");
-    if let Some(flag) = without_meaning.or(output).or(yes) {
-        return Err(Failure::usage(format!("{flag} means nothing for this command")));
-    }
-    let Some(output) = global.output.filter(|output| !formats.contains(output)) else { return Ok(()) };
-    let name =
-        |format: &Output| format.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
-    let known: Vec<String> = formats.iter().map(name).collect();
-    Err(Failure::usage(format!(
-        "this command does not print {}; it prints {}",
-        name(&output),
-        known.join(", ")
-    )))
 }

@@ -10,6 +10,7 @@ mod describe;
 mod enroll;
 mod exit;
 mod explain;
+mod flags;
 mod folders;
 mod get;
 mod junit;
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
-    args::check(&global, &command)?;
+    flags::check(&global, &command)?;
     if let Some(name) = command.unbuilt() {
         return Err(Failure::not_built(format!("`rimward {name}`")));
     }
