@@ -11,6 +11,7 @@ use super::model::{Policy, Selector, SourceId, SourceSpec, Tenant};
 use super::note::Position;
 use super::plan::PlanOutput;
 use super::select::ClusterIndex;
+use super::world::AppWait;
 
 /// How a case went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +112,12 @@ impl Testing<'_> {
                 let why = format!("app {app} is in no source that was given; give --source {first}=DIR");
                 return Some((Outcome::Unknown, why));
             }
+        }
+        // What keeps it away for now (a guardrail, a variable) is not what "not there" is meant to say.
+        if let Some(wait) = self.output.decided.apps.get(app).and_then(|decision| decision.wait_on(cluster)) {
+            let AppWait { reason, note, .. } = wait;
+            let why = format!("{reason} on {cluster}: {} ({}, {})", note.message, note.code, note.at);
+            return Some((Outcome::Failed, why));
         }
         // Of an App that is written wrong, why it is not updated is said once and not for each cluster.
         let found = self.output.apps.get(app).filter(|_| wanted)?;

@@ -106,6 +106,28 @@ fn a_failure_says_what_stands_in_the_way() {
 }
 
 #[test]
+fn what_is_kept_away_for_now_is_not_rejected() {
+    let tests = "apiVersion: rimward.dev/v1alpha1\nkind: Test\nmetadata: {name: t}\nspec:\n  cases:\n  \
+                 - {app: payments/web, reject: [eu-1]}\n";
+    let folder = folder(tests);
+    let rail = "apiVersion: rimward.dev/v1alpha1\nkind: Guardrail\nmetadata: {name: not-here}\nspec:\n  \
+                kinds: [\"*\"]\n  rules: [{cel: \"cluster.name != 'eu-1'\", message: not on eu-1}]\n  action: deny\n";
+    write(folder.path(), &[("fleet/rails.yaml", rail)]);
+    let (code, lines) = failed(folder.path(), &WITH);
+    assert_eq!(code, 1, "{lines}");
+    assert!(lines.contains("RW4020") && lines.contains("not on eu-1"), "{lines}");
+    // An unset variable keeps it away too.
+    let unset = APP.to_owned() + "  variables: {domain: null}\n";
+    let uses = OBJECT.to_owned() + "data: {d: \"${domain}\"}\n";
+    write(
+        folder.path(),
+        &[("fleet/rails.yaml", "# none\n"), ("apps/web/rimward.yaml", &unset), ("apps/web/o.yaml", &uses)],
+    );
+    let (code, lines) = failed(folder.path(), &WITH);
+    assert!(code == 1 && lines.contains("VariableUnset on eu-1"), "{lines}");
+}
+
+#[test]
 fn a_fleet_that_is_wrong_is_not_tested() {
     let folder = folder(&TESTS.replace("expect:", "expects:"));
     let ran = run(folder.path(), &WITH);
