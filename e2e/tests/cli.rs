@@ -198,10 +198,8 @@ async fn usage(rig: &Rig) -> Result<()> {
 
 async fn not_built(rig: &Rig) -> Result<()> {
     for command in [
-        "plan",
         "install",
         "login",
-        "explain",
         "history",
         "reject",
         "rollback",
