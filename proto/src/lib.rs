@@ -4,7 +4,8 @@
 //! digests ([`ids`]), the documents that are signed or named by their digest
 //! ([`root`], [`head`], [`plan`], [`bundle`], [`object`]), how they are
 //! authenticated ([`envelope`], [`merkle`]), what expressions may say
-//! ([`expression`]), what a spoke observed (
+//! ([`expression`]), what a spoke observed ([`report`]), and the wire messages
+//! ([`convert`]). The crate is pure: no clock, no network, no filesystem.
 
 pub mod bundle;
 pub mod canonical;
